@@ -25,7 +25,7 @@ TEST(DType, F16RoundTripsEveryFiniteValue) {
 }
 
 TEST(DType, RoundsHalfToEven) {
-  EXPECT_EQ(to_bf16(1.0f + 0x1p-8f).bits, to_bf16(1.0f).bits);               // tie, even stays
+  EXPECT_EQ(to_bf16(1.0f + 0x1p-8f).bits, to_bf16(1.0f).bits);                // tie, even stays
   EXPECT_EQ(to_bf16(1.0f + 3 * 0x1p-8f).bits, to_bf16(1.0f + 0x1p-6f).bits);  // tie, odd goes up
   EXPECT_EQ(to_f16(1.0f + 0x1p-11f).bits, to_f16(1.0f).bits);
   EXPECT_EQ(to_f32(to_f16(65520.0f)), INFINITY);

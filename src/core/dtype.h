@@ -1,6 +1,6 @@
-// Element types of tensors, in memory and in files. A quantised type is a block: `block_size` consecutive elements of
-// a row stored in `block_bytes` bytes. Names and block layouts of kQ* are GGUF's (ggml-common.h conventions).
-// This is the one header of core/ that kernels/ may include: plain data, nothing that throws.
+// Element types of tensors, in memory and in files. A quantised type is a block: `block_size` consecutive
+// elements of a row stored in `block_bytes` bytes. Names and block layouts of kQ* are GGUF's (ggml-common.h
+// conventions). This is the one header of core/ that kernels/ may include: plain data, nothing that throws.
 #pragma once
 
 #include <bit>
@@ -10,8 +10,23 @@
 namespace turgo {
 
 enum class DType : uint8_t {
-  kF32, kF16, kBF16, kI32, kI64, kI8, kU8,
-  kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K,
+  kF32,
+  kF16,
+  kBF16,
+  kI32,
+  kI64,
+  kI8,
+  kU8,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
 };
 inline constexpr int kNumDTypes = 17;
 
@@ -23,14 +38,17 @@ struct DTypeInfo {
 
 constexpr DTypeInfo dtype_info(DType t) {
   constexpr DTypeInfo kInfo[kNumDTypes] = {
-      {"f32", 1, 4},    {"f16", 1, 2},    {"bf16", 1, 2},     {"i32", 1, 4},      {"i64", 1, 8},      {"i8", 1, 1},
-      {"u8", 1, 1},     {"q4_0", 32, 18}, {"q4_1", 32, 20},   {"q5_0", 32, 22},   {"q5_1", 32, 24},   {"q8_0", 32, 34},
-      {"q2_k", 256, 84}, {"q3_k", 256, 110}, {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210},
+      {"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},    {"i32", 1, 4},      {"i64", 1, 8},
+      {"i8", 1, 1},       {"u8", 1, 1},       {"q4_0", 32, 18},  {"q4_1", 32, 20},   {"q5_0", 32, 22},
+      {"q5_1", 32, 24},   {"q8_0", 32, 34},   {"q2_k", 256, 84}, {"q3_k", 256, 110}, {"q4_k", 256, 144},
+      {"q5_k", 256, 176}, {"q6_k", 256, 210},
   };
   return kInfo[static_cast<int>(t)];
 }
 
-constexpr bool is_quantized(DType t) { return dtype_info(t).block_size > 1; }
+constexpr bool is_quantized(DType t) {
+  return dtype_info(t).block_size > 1;
+}
 
 // Bytes of one row of `n` elements; n must be a multiple of the block size (readers check it).
 constexpr int64_t row_bytes(DType t, int64_t n) {
@@ -46,7 +64,9 @@ struct f16 {
 };
 static_assert(sizeof(bf16) == 2 && sizeof(f16) == 2);
 
-constexpr float to_f32(bf16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
+constexpr float to_f32(bf16 x) {
+  return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16);
+}
 
 // Round to nearest even; NaN stays NaN.
 constexpr bf16 to_bf16(float x) {

@@ -30,8 +30,8 @@ std::string quote(std::string_view text, size_t max_bytes) {
 }
 
 void check_failed(const char* file, int line, const char* condition, const std::string& detail) {
-  std::fprintf(stderr, "%s:%d: internal error, please report it: CHECK(%s) failed: %s\n", file, line, condition,
-               detail.c_str());
+  std::fprintf(stderr, "%s:%d: internal error, please report it: CHECK(%s) failed: %s\n", file, line,
+               condition, detail.c_str());
   std::abort();
 }
 

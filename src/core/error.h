@@ -1,6 +1,8 @@
 // Two kinds of error (docs/architecture.md, "Errors").
-//   Error  the caller's fault: a file, a flag, a request. Thrown at borders; says what was expected, what came and what
-//          to do, in one line. It becomes an exit code, an HTTP status or a Python exception in exactly three places.
+//   Error  the caller's fault: a file, a flag, a request. Thrown at borders; says what was expected, what
+//   came and what
+//          to do, in one line. It becomes an exit code, an HTTP status or a Python exception in exactly three
+//          places.
 //   CHECK  our fault: a broken invariant. Prints both values and aborts. Never reachable from input.
 #pragma once
 
@@ -37,23 +39,25 @@ template <class... Args>
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Cuts hostile or long text for an error message: printable ASCII and valid UTF-8 pass, control bytes become '?'.
+// Cuts hostile or long text for an error message: printable ASCII and valid UTF-8 pass, control bytes become
+// '?'.
 std::string quote(std::string_view text, size_t max_bytes = 60);
 
 [[noreturn]] void check_failed(const char* file, int line, const char* condition, const std::string& detail);
 
 }  // namespace turgo
 
-#define CHECK(condition, ...)                                                                  \
-  do {                                                                                         \
-    if (!(condition)) [[unlikely]]                                                             \
-      ::turgo::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__));    \
+#define CHECK(condition, ...)                                                               \
+  do {                                                                                      \
+    if (!(condition)) [[unlikely]]                                                          \
+      ::turgo::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
   } while (0)
 
-#define CHECK_EQ(a, b)                                                                              \
-  do {                                                                                              \
-    const auto& check_a_ = (a);                                                                     \
-    const auto& check_b_ = (b);                                                                     \
-    if (!(check_a_ == check_b_)) [[unlikely]]                                                       \
-      ::turgo::check_failed(__FILE__, __LINE__, #a " == " #b, ::fmt::format("{} vs {}", check_a_, check_b_)); \
+#define CHECK_EQ(a, b)                                                      \
+  do {                                                                      \
+    const auto& check_a_ = (a);                                             \
+    const auto& check_b_ = (b);                                             \
+    if (!(check_a_ == check_b_)) [[unlikely]]                               \
+      ::turgo::check_failed(__FILE__, __LINE__, #a " == " #b,               \
+                            ::fmt::format("{} vs {}", check_a_, check_b_)); \
   } while (0)

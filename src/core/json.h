@@ -8,8 +8,8 @@ namespace turgo {
 
 using Json = nlohmann::ordered_json;
 
-// Parses UTF-8 text. Throws Error{kCorrupt} naming `what` ("config.json of ..."), the byte and the cause; nesting
-// deeper than max_depth is an error, so no later recursion over the value can run out of stack.
+// Parses UTF-8 text. Throws Error{kCorrupt} naming `what` ("config.json of ..."), the byte and the cause;
+// nesting deeper than max_depth is an error, so no later recursion over the value can run out of stack.
 Json parse_json(std::string_view text, const std::string& what, int max_depth = 64);
 
 // Whole small file; Error{kNotFound, kIo, kCorrupt}. Files over max_bytes are refused before they are read.

@@ -1,5 +1,6 @@
-// A read-only memory map of a whole regular file. Symbolic links are followed; directories, pipes and devices are
-// refused. The size is read once, after the file is open, so that offsets are checked against what is mapped.
+// A read-only memory map of a whole regular file. Symbolic links are followed; directories, pipes and devices
+// are refused. The size is read once, after the file is open, so that offsets are checked against what is
+// mapped.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +22,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
 
-  // Tells the kernel that these pages will not be read again (their weights are packed): they leave the resident set.
+  // Tells the kernel that these pages will not be read again (their weights are packed): they leave the
+  // resident set.
   void drop(const void* begin, size_t size_bytes) const;
 
  private:

@@ -1,6 +1,6 @@
 // Shapes and device-neutral views. A TensorView owns nothing; `data` may be host or device memory.
-// Dimension words are Hugging Face's: num_layers, num_heads, num_kv_heads, head_dim, hidden_size, intermediate_size,
-// vocab_size; a GEMM is m (tokens) x n (outputs) x k (inputs).
+// Dimension words are Hugging Face's: num_layers, num_heads, num_kv_heads, head_dim, hidden_size,
+// intermediate_size, vocab_size; a GEMM is m (tokens) x n (outputs) x k (inputs).
 #pragma once
 
 #include <array>
@@ -14,7 +14,8 @@
 
 namespace turgo {
 
-// At most four dimensions, outermost first (row-major): a weight is {n, k}, activations are {tokens, features}.
+// At most four dimensions, outermost first (row-major): a weight is {n, k}, activations are {tokens,
+// features}.
 struct Shape {
   static constexpr int kMaxDims = 4;
   std::array<int64_t, kMaxDims> dims{};

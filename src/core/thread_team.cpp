@@ -11,8 +11,8 @@
 namespace turgo {
 namespace {
 
-// Measured on two shared virtual cores: below ~1,000 pauses a phase hand-off falls into the futex (17 us instead of
-// 0.05 us); far above it a sleeping neighbour is starved.
+// Measured on two shared virtual cores: below ~1,000 pauses a phase hand-off falls into the futex (17 us
+// instead of 0.05 us); far above it a sleeping neighbour is starved.
 constexpr int kSpinPauses = 4000;
 constexpr int kYields = 16;
 

@@ -1,6 +1,6 @@
-// A persistent team of compute threads. The calling thread is member 0; run(f) calls f(rank) on every member and
-// returns when all are done. Between runs workers spin for a short while, then sleep on a futex, so that an idle
-// process uses no CPU. A team belongs to one engine and is driven by one thread at a time.
+// A persistent team of compute threads. The calling thread is member 0; run(f) calls f(rank) on every member
+// and returns when all are done. Between runs workers spin for a short while, then sleep on a futex, so that
+// an idle process uses no CPU. A team belongs to one engine and is driven by one thread at a time.
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,8 @@ class ThreadTeam {
 
   int size() const { return size_; }
 
-  // f(int rank), rank in [0, size). f must not throw. Writes made by any member are visible to all after run().
+  // f(int rank), rank in [0, size). f must not throw. Writes made by any member are visible to all after
+  // run().
   template <class F>
   void run(F&& f) {
     using Fn = std::remove_reference_t<F>;
@@ -43,13 +44,14 @@ class ThreadTeam {
   Job job_ = nullptr;
   void* ctx_ = nullptr;
   bool stop_ = false;
-  alignas(64) std::atomic<uint32_t> epoch_{0};      // bumped by member 0 to start a run
-  alignas(64) std::atomic<int> num_running_{0};     // workers that have not finished the current run
-  alignas(64) std::atomic<int> num_arrived_{0};     // members waiting in barrier()
+  alignas(64) std::atomic<uint32_t> epoch_{0};   // bumped by member 0 to start a run
+  alignas(64) std::atomic<int> num_running_{0};  // workers that have not finished the current run
+  alignas(64) std::atomic<int> num_arrived_{0};  // members waiting in barrier()
   alignas(64) std::atomic<uint32_t> barrier_epoch_{0};
 };
 
-// Cores that this process may use at once: affinity mask, one per physical core, capped by the cgroup's CPU quota.
+// Cores that this process may use at once: affinity mask, one per physical core, capped by the cgroup's CPU
+// quota.
 int usable_cores();
 
 // Static partition of [0, n) into `parts` runs whose bounds are multiples of `grain`: the rank-th run.

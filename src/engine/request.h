@@ -1,0 +1,75 @@
+// Tokens in, tokens out. The engine never sees a string: stop strings, detokenizers and tool parsers are
+// TokenObservers that the pipeline installs on a request.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/tensor.h"
+#include "sampling/sampling_params.h"
+
+namespace turgo {
+
+enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
+
+struct TokenLogprob {
+  int32_t token_id;
+  float logprob;
+};
+
+struct OutputToken {
+  int32_t token_id = -1;
+  float logprob = 0;                       // set if logprobs were asked for
+  std::vector<TokenLogprob> top_logprobs;  // descending
+};
+
+// Looks at each token before it reaches the stream. kStop ends the request; the token that caused it is not
+// part of the answer if drop_last_tokens says so. Called on the engine's thread: short, and it must not
+// throw.
+class TokenObserver {
+ public:
+  enum class Verdict : uint8_t { kContinue, kStop };
+  virtual ~TokenObserver() = default;
+  virtual Verdict on_token(const OutputToken& token) = 0;
+};
+
+// Masks tokens before sampling (structured output). `allowed` has (vocab_size + 31) / 32 words, bit set =
+// allowed.
+class TokenMask {
+ public:
+  virtual ~TokenMask() = default;
+  virtual void fill(std::vector<uint32_t>& allowed) = 0;
+  virtual void accept(int32_t token_id) = 0;
+};
+
+struct Request {
+  std::vector<int32_t> input_ids;  // an id < 0 takes the next row of `embeddings`
+  std::vector<float> embeddings;   // rows of hidden_size, for image spans
+  std::string embeddings_hash;     // content hash of what the rows show; part of the prefix key
+  SamplingParams sampling;
+  int32_t max_new_tokens = 512;
+  std::vector<int32_t> stop_token_ids;  // beside the model's own EOS ids
+  bool ignore_eos = false;
+  std::shared_ptr<TokenObserver> observer;
+  std::shared_ptr<TokenMask> mask;
+
+  // Stateful inference: input_ids continue the session's tokens from `step` (-1 = its end; an earlier step
+  // rewinds).
+  std::string session_id;  // empty = stateless
+  int32_t step = -1;
+  std::string owner;  // salt of the prefix cache and owner of the session
+  int32_t priority = 0;
+};
+
+struct RequestStats {
+  int32_t input_tokens = 0;    // new tokens of this request
+  int32_t cached_tokens = 0;   // of the whole context, how many were not computed again
+  int32_t history_tokens = 0;  // of the session before this request
+  double queue_seconds = 0, prefill_seconds = 0, ttft_seconds = 0, decode_seconds = 0;
+};
+
+}  // namespace turgo
