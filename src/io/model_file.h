@@ -58,7 +58,7 @@ class ModelFile {
   const std::string& path() const { return path_; }  // as given by the user
   const std::string& folder() const {
     return folder_;
-  }                              // where companions are looked for: "" never, "." possible
+  }  // where companions are looked for: "" never, "." possible
   uint64_t total_bytes() const;  // of all mapped files
 
   std::span<const RawTensor> tensors() const { return tensors_; }
