@@ -76,6 +76,9 @@ class Decoder {
   int32_t max_rows() const { return max_rows_; }
 
  private:
+  void attention_block(int layer, const StepInput& input, TensorView hidden);
+  void mlp_block(int layer, const StepInput& input, TensorView hidden);
+
   DecoderConfig config_;
   DecoderWeights weights_;
   std::shared_ptr<Executor> executor_;

@@ -1,0 +1,430 @@
+// A verb is one team.run() of a few phases with barriers between them; norm, activation packing, GEMM and
+// epilogue of a linear share it. Scratch belongs to the executor and grows to the largest step seen.
+#include "ops/eager.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "core/error.h"
+#include "ops/embed_rows.h"
+
+namespace turgo {
+namespace {
+
+// Queries per attention work item: large enough that K and V pages are read from cache, small enough to
+// balance.
+constexpr int32_t kQueryTile = 32;
+
+// Anonymous memory that grows; content is not kept. Pages that are never written are never resident.
+class Scratch {
+ public:
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() { release(); }
+
+  std::byte* get(int64_t size_bytes) {
+    if (size_bytes > size_) {
+      release();
+      int64_t rounded = (size_bytes + 0xffff) & ~int64_t{0xffff};
+      void* p = ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (p == MAP_FAILED) throw std::bad_alloc();
+      data_ = static_cast<std::byte*>(p);
+      size_ = rounded;
+    }
+    return data_;
+  }
+
+ private:
+  void release() {
+    if (data_) ::munmap(data_, size_);
+    data_ = nullptr;
+    size_ = 0;
+  }
+  std::byte* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+class EagerExecutor final : public Executor {
+ public:
+  EagerExecutor(std::shared_ptr<ThreadTeam> team, const KernelTable& kernels, Precision precision)
+      : team_(std::move(team)), kernels_(kernels), precision_(precision) {}
+
+  std::shared_ptr<void> allocate(int64_t size_bytes) override {
+    CHECK(size_bytes >= 0, "{} bytes", size_bytes);
+    size_t size = std::max<size_t>(size_bytes, 1);
+    void* p =
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+      fail(ErrorCode::kResourceExhausted,
+           "cannot allocate {} bytes for activations; use a smaller batch or context", size);
+    return {p, [size](void* q) { ::munmap(q, size); }};
+  }
+
+  void embed(const EmbedArgs& a) override;
+  void qkv(const QkvArgs& a) override;
+  void attend(const AttendArgs& a) override;
+  void project(const ProjectArgs& a) override;
+  void gate_up(const GateUpArgs& a) override;
+  void logits(const LogitsArgs& a) override;
+
+  void rms_norm(TensorView x, NormWeight norm, TensorView y) override {
+    int64_t rows = x.shape[0], n = x.shape[1];
+    team_->run([&](int rank) {
+      Range r = split_range(rows, team_->size(), rank);
+      for (int64_t t = r.begin; t < r.end; ++t)
+        kernels_.rms_norm(row(x, t), norm.weight, norm.eps, n, row(y, t));
+    });
+  }
+
+  void linear(TensorView x, const LinearWeight& weight, TensorView y) override {
+    Linear lin = prepare(x, {}, weight, x.shape[0]);
+    team_->run([&](int rank) {
+      pack_phase(lin, rank, nullptr);
+      team_->barrier();
+      gemm_phase(lin, rank, y.as<float>(), y.stride(), false);
+    });
+  }
+
+  void all_reduce(TensorView) override {}  // one rank: the sum is there already
+  void all_gather(TensorView local, TensorView full) override {
+    CHECK_EQ(local.shape.numel(), full.shape.numel());
+    for (int64_t t = 0; t < local.shape[0]; ++t)
+      std::memcpy(row(full, t), row(local, t), local.shape[1] * sizeof(float));
+  }
+
+  void host_phase(int64_t n, std::function<void(int64_t)> f) override {
+    std::atomic<int64_t> next{0};
+    team_->run([&](int) {
+      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) f(i);
+    });
+  }
+
+  void synchronize() override {}
+
+ private:
+  // One linear under way: its input rows, and where the normed and packed forms go.
+  struct Linear {
+    TensorView x;
+    NormWeight norm;
+    const LinearWeight* weight;
+    int64_t m, k;
+    float* normed;            // [m][k], used when there is a norm, an input scale or a gather
+    Precision precisions[2];  // distinct arithmetics that the segments need
+    std::byte* packed[2];
+    int num_precisions;
+  };
+
+  static float* row(const TensorView& t, int64_t i) { return t.as<float>() + i * t.stride(); }
+
+  const PackedSegments& segments(const LinearWeight& w) const {
+    const auto* packed = std::get_if<PackedSegments>(&w.data);
+    CHECK(packed, "{}: the eager executor multiplies packed weights only", w.name);
+    return *packed;
+  }
+
+  Linear prepare(const TensorView& x, NormWeight norm, const LinearWeight& weight, int64_t m);
+  void pack_phase(const Linear& lin, int rank, const int32_t* gather);
+  void gemm_phase(const Linear& lin, int rank, float* y, int64_t y_stride, bool accumulate);
+  void store_qkv_row(const QkvArgs& a, const SequenceRows& seq, int64_t i, const float* qkv_row,
+                     const float* cos_sin);
+
+  std::shared_ptr<ThreadTeam> team_;
+  const KernelTable& kernels_;
+  Precision precision_;
+  Scratch normed_, packed_[2], output_, angles_;
+};
+
+EagerExecutor::Linear EagerExecutor::prepare(const TensorView& x, NormWeight norm, const LinearWeight& weight,
+                                             int64_t m) {
+  CHECK_EQ(x.shape[1], weight.k);
+  CHECK(weight.adapters.empty(), "{}: adapters are not built yet", weight.name);
+  Linear lin{x, norm, &weight, m, weight.k, nullptr, {}, {}, 0};
+  lin.normed = reinterpret_cast<float*>(normed_.get(m * lin.k * static_cast<int64_t>(sizeof(float))));
+  for (const PackedWeight& s : segments(weight).segments) {
+    Precision p = effective_precision(precision_, s.dtype);
+    int i = 0;
+    while (i < lin.num_precisions && lin.precisions[i] != p) ++i;
+    if (i < lin.num_precisions) continue;
+    lin.precisions[i] = p;
+    lin.packed[i] = packed_[i].get(kernels_.activation_bytes(p, m, lin.k));
+    ++lin.num_precisions;
+  }
+  return lin;
+}
+
+// Norm and pack: threads own whole tiles, so no barrier stands between the two. Segments of two arithmetics
+// (a float weight beside quantised ones) pack twice; their tiles differ, hence the barrier, and the case is
+// rare.
+void EagerExecutor::pack_phase(const Linear& lin, int rank, const int32_t* gather) {
+  const float* scale = lin.weight->input_scale;
+  bool copy = lin.norm || scale || gather;
+  for (int i = 0; i < lin.num_precisions; ++i) {
+    if (i > 0) team_->barrier();
+    int64_t tile = kernels_.activation_tile(lin.precisions[i]);
+    Range tiles = split_range((lin.m + tile - 1) / tile, team_->size(), rank);
+    if (tiles.begin == tiles.end) continue;
+    for (int64_t t = tiles.begin * tile; copy && i == 0 && t < std::min(tiles.end * tile, lin.m); ++t) {
+      const float* src = row(lin.x, gather ? gather[t] : t);
+      float* dst = lin.normed + t * lin.k;
+      if (lin.norm) {
+        kernels_.rms_norm(src, lin.norm.weight, lin.norm.eps, lin.k, dst);
+      } else {
+        std::memcpy(dst, src, lin.k * sizeof(float));
+      }
+      if (scale)
+        for (int64_t j = 0; j < lin.k; ++j) dst[j] /= scale[j];
+    }
+    kernels_.pack_activations(lin.precisions[i], copy ? lin.normed : lin.x.as<float>(),
+                              copy ? lin.k : lin.x.stride(), lin.m, lin.k, tiles.begin, tiles.end,
+                              lin.packed[i]);
+  }
+}
+
+// Threads own panels, counted over all segments, so that q, k and v of different types still balance.
+void EagerExecutor::gemm_phase(const Linear& lin, int rank, float* y, int64_t y_stride, bool accumulate) {
+  const auto& parts = segments(*lin.weight).segments;
+  int64_t total = 0;
+  for (const PackedWeight& s : parts) total += num_panels(s.n);
+  Range mine = split_range(total, team_->size(), rank);
+  int64_t panel = 0, column = 0;
+  for (const PackedWeight& s : parts) {
+    int64_t n = num_panels(s.n);
+    int64_t begin = std::max(mine.begin - panel, int64_t{0}), end = std::min(mine.end - panel, n);
+    if (begin < end) {
+      Precision p = effective_precision(precision_, s.dtype);
+      GemmArgs args;
+      args.weight = s;
+      args.precision = p;
+      args.activations = lin.packed[lin.precisions[0] == p ? 0 : 1];
+      args.m = lin.m;
+      args.panel_begin = begin;
+      args.panel_end = end;
+      args.y = y + column;
+      args.y_stride = y_stride;
+      args.bias = lin.weight->bias ? lin.weight->bias + column : nullptr;
+      args.accumulate = accumulate;
+      kernels_.gemm(args);
+    }
+    panel += n;
+    column += s.n;
+  }
+}
+
+void EagerExecutor::embed(const EmbedArgs& a) {
+  int64_t rows = a.hidden.shape[0], n = a.hidden.shape[1];
+  CHECK_EQ(n, a.table->k);
+  int64_t next = 0;  // the place of a row's embedding is the number of given rows before it
+  std::vector<int64_t> source(rows);
+  for (int64_t t = 0; t < rows; ++t) source[t] = a.token_ids[t] < 0 ? next++ : -1;
+  CHECK(next == 0 || (a.embeddings && a.embeddings.shape[0] >= next), "{} embedding rows wanted", next);
+  team_->run([&](int rank) {
+    Range r = split_range(rows, team_->size(), rank);
+    for (int64_t t = r.begin; t < r.end; ++t) {
+      float* dst = row(a.hidden, t);
+      if (source[t] >= 0) {
+        std::memcpy(dst, row(a.embeddings, source[t]), n * sizeof(float));
+      } else {
+        embed_row(*a.table, a.token_ids[t], dst);
+        if (a.scale != 1) kernels_.scale(a.scale, n, dst);
+      }
+    }
+  });
+}
+
+void EagerExecutor::store_qkv_row(const QkvArgs& a, const SequenceRows& seq, int64_t i, const float* qkv_row,
+                                  const float* cos_sin) {
+  int64_t t = seq.row_begin + i, d = a.head_dim;
+  auto finish = [&](float* head, const NormWeight& norm) {
+    if (norm) kernels_.rms_norm(head, norm.weight, norm.eps, d, head);
+    if (cos_sin) kernels_.rope(cos_sin, a.rope.rotary_dim, a.rope.interleaved, head);
+  };
+  float* q = row(a.q, t);
+  std::memcpy(q, qkv_row, a.num_heads * d * sizeof(float));
+  for (int h = 0; h < a.num_heads; ++h) finish(q + h * d, a.q_norm);
+
+  int64_t index = seq.first_index + i;
+  std::byte* block =
+      a.kv.pool + seq.block_table[index / kKvBlockTokens] * a.kv.block_bytes + a.kv.layer_offset;
+  float* k = const_cast<float*>(qkv_row) + a.num_heads * d;  // scratch of this verb: norm and rope in place
+  const float* v = k + a.num_kv_heads * d;
+  for (int h = 0; h < a.num_kv_heads; ++h) {
+    finish(k + h * d, a.k_norm);
+    kernels_.kv_store(a.kv.geometry, k + h * d, v + h * d, index % kKvBlockTokens,
+                      block + h * a.kv.geometry.page_bytes());
+  }
+}
+
+void EagerExecutor::qkv(const QkvArgs& a) {
+  int64_t m = a.hidden.shape[0], n = a.qkv->n;
+  CHECK_EQ(n, int64_t{a.num_heads + 2 * a.num_kv_heads} * a.head_dim);
+  Linear lin = prepare(a.hidden, a.norm, *a.qkv, m);
+  float* out = reinterpret_cast<float*>(output_.get(m * n * static_cast<int64_t>(sizeof(float))));
+  int64_t half = a.rope.rotary_dim / 2;
+  bool mixed_axes = a.rope.cos_sin && a.rope.axis && a.num_axes > 1;
+  float* mixed =
+      mixed_axes ? reinterpret_cast<float*>(angles_.get(m * half * 2 * static_cast<int64_t>(sizeof(float))))
+                 : nullptr;
+  auto angles = [&](int64_t t) -> const float* {
+    const int32_t* position = a.positions + t * a.num_axes;
+    if (!a.rope.cos_sin) return nullptr;
+    if (!mixed_axes) return a.rope.cos_sin + position[0] * half * 2;
+    float* dst = mixed + t * half * 2;
+    for (int64_t i = 0; i < half; ++i)
+      std::memcpy(dst + 2 * i, a.rope.cos_sin + (position[a.rope.axis[i]] * half + i) * 2, 2 * sizeof(float));
+    return dst;
+  };
+  team_->run([&](int rank) {
+    pack_phase(lin, rank, nullptr);
+    team_->barrier();
+    gemm_phase(lin, rank, out, n, false);
+    team_->barrier();
+    Range mine = split_range(m, team_->size(), rank);
+    for (const SequenceRows& seq : a.sequences) {
+      int64_t begin = std::max<int64_t>(mine.begin - seq.row_begin, 0);
+      int64_t end = std::min<int64_t>(mine.end - seq.row_begin, seq.num_rows);
+      for (int64_t i = begin; i < end; ++i) {
+        float* qkv_row = out + (seq.row_begin + i) * n;
+        if (a.clip > 0)
+          for (int64_t j = 0; j < n; ++j) qkv_row[j] = std::clamp(qkv_row[j], -a.clip, a.clip);
+        store_qkv_row(a, seq, i, qkv_row, angles(seq.row_begin + i));
+      }
+    }
+  });
+}
+
+void EagerExecutor::attend(const AttendArgs& a) {
+  struct Item {
+    const SequenceRows* sequence;
+    int32_t kv_head, begin, end;
+  };
+  std::vector<Item> items;
+  for (const SequenceRows& seq : a.sequences)
+    for (int32_t h = 0; h < a.num_kv_heads; ++h)
+      for (int32_t i = 0; i < seq.num_rows; i += kQueryTile)
+        items.push_back({&seq, h, i, std::min(i + kQueryTile, seq.num_rows)});
+  // The longest first: causal items grow with their position.
+  std::stable_sort(items.begin(), items.end(), [](const Item& x, const Item& y) {
+    return (x.sequence->first_index + x.end) * int64_t{x.end - x.begin} >
+           (y.sequence->first_index + y.end) * int64_t{y.end - y.begin};
+  });
+  int32_t group = a.num_heads / a.num_kv_heads;
+  std::atomic<size_t> next{0};
+  team_->run([&](int) {
+    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < items.size();) {
+      const Item& item = items[i];
+      const SequenceRows& seq = *item.sequence;
+      int64_t t = seq.row_begin + item.begin, head = int64_t{item.kv_head} * group;
+      AttentionArgs args;
+      args.kv = a.kv.geometry;
+      args.pool = a.kv.pool;
+      args.block_bytes = a.kv.block_bytes;
+      args.page_offset = a.kv.layer_offset + item.kv_head * a.kv.geometry.page_bytes();
+      args.block_table = seq.block_table;
+      args.q = row(a.q, t) + head * a.head_dim;
+      args.q_stride = a.q.stride();
+      args.out = row(a.out, t) + head * a.head_dim;
+      args.out_stride = a.out.stride();
+      args.num_queries = item.end - item.begin;
+      args.group = group;
+      args.first_index = seq.first_index + item.begin;
+      args.window = a.window;
+      args.scale = a.scale;
+      args.soft_cap = a.soft_cap;
+      args.sinks = a.sinks ? a.sinks + head : nullptr;
+      args.alibi_slopes = a.alibi_slopes ? a.alibi_slopes + head : nullptr;
+      args.last_visible = seq.last_visible ? seq.last_visible + item.begin : nullptr;
+      args.tree_mask = seq.tree_mask ? seq.tree_mask + item.begin : nullptr;
+      kernels_.attention(args);
+    }
+  });
+}
+
+void EagerExecutor::project(const ProjectArgs& a) {
+  int64_t m = a.x.shape[0], n = a.weight->n;
+  Linear lin = prepare(a.x, {}, *a.weight, m);
+  bool direct = !a.post_norm && a.residual_scale == 1;
+  float* out =
+      direct ? nullptr : reinterpret_cast<float*>(output_.get(m * n * static_cast<int64_t>(sizeof(float))));
+  team_->run([&](int rank) {
+    pack_phase(lin, rank, nullptr);
+    team_->barrier();
+    if (direct) {
+      gemm_phase(lin, rank, a.hidden.as<float>(), a.hidden.stride(), true);
+      return;
+    }
+    gemm_phase(lin, rank, out, n, false);
+    team_->barrier();
+    Range r = split_range(m, team_->size(), rank);
+    for (int64_t t = r.begin; t < r.end; ++t) {
+      float* branch = out + t * n;
+      if (a.post_norm) kernels_.rms_norm(branch, a.post_norm.weight, a.post_norm.eps, n, branch);
+      if (a.residual_scale != 1) kernels_.scale(a.residual_scale, n, branch);
+      kernels_.add(branch, n, row(a.hidden, t));
+    }
+  });
+}
+
+void EagerExecutor::gate_up(const GateUpArgs& a) {
+  int64_t m = a.hidden.shape[0], n = a.gate_up->n, width = a.out.shape[1];
+  CHECK(n == 2 * width || n == width, "{}: {} rows for a width of {}", a.gate_up->name, n, width);
+  Linear lin = prepare(a.hidden, a.norm, *a.gate_up, m);
+  float* both = reinterpret_cast<float*>(output_.get(m * n * static_cast<int64_t>(sizeof(float))));
+  // An MLP without a gate multiplies the activation by one.
+  std::vector<float> ones(n == width ? width : 0, 1.0f);
+  team_->run([&](int rank) {
+    pack_phase(lin, rank, nullptr);
+    team_->barrier();
+    gemm_phase(lin, rank, both, n, false);
+    team_->barrier();
+    // Split columns too: one token alone must keep the whole team busy. Runs start on multiples of 64 of a
+    // row, so that an element meets the same vector or tail code whatever m is.
+    int64_t runs_per_row = (width + 63) / 64;
+    Range r = split_range(m * runs_per_row, team_->size(), rank);
+    for (int64_t at = r.begin; at < r.end;) {
+      int64_t t = at / runs_per_row, run = at % runs_per_row, end = std::min(runs_per_row, run + r.end - at);
+      int64_t j = run * 64, len = std::min(end * 64, width) - j;
+      const float* gate = both + t * n + j;
+      kernels_.gated_activation(a.activation, gate, n == width ? ones.data() + j : gate + width, len,
+                                row(a.out, t) + j);
+      at += end - run;
+    }
+  });
+}
+
+void EagerExecutor::logits(const LogitsArgs& a) {
+  auto m = static_cast<int64_t>(a.rows.size());
+  if (m == 0) return;
+  int64_t n = a.head->n;
+  CHECK_EQ(n, a.logits.shape[1]);
+  Linear lin = prepare(a.hidden, a.norm, *a.head, m);
+  team_->run([&](int rank) {
+    pack_phase(lin, rank, a.rows.data());
+    team_->barrier();
+    gemm_phase(lin, rank, a.logits.as<float>(), a.logits.stride(), false);
+    if (a.scale == 1 && a.soft_cap <= 0) return;
+    team_->barrier();
+    Range r = split_range(m, team_->size(), rank);
+    for (int64_t t = r.begin; t < r.end; ++t) {
+      if (a.scale != 1) kernels_.scale(a.scale, n, row(a.logits, t));
+      if (a.soft_cap > 0) kernels_.soft_cap(a.soft_cap, n, row(a.logits, t));
+    }
+  });
+}
+
+}  // namespace
+
+Precision effective_precision(Precision asked, DType weight) {
+  return asked == Precision::kInt8 && !is_quantized(weight) ? Precision::kBF16 : asked;
+}
+
+std::shared_ptr<Executor> make_eager_executor(std::shared_ptr<ThreadTeam> team, const KernelTable& kernels,
+                                              Precision precision) {
+  return std::make_shared<EagerExecutor>(std::move(team), kernels, precision);
+}
+
+}  // namespace turgo
