@@ -1,0 +1,64 @@
+"""Installs the peer: llama.cpp from the sdist of llama-cpp-python, built for this very machine, once, in the cache."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+
+VERSION = "0.3.36"
+TOOLS = ["llama-bench", "llama-perplexity", "llama-quantize"]
+
+
+def cache_folder() -> pathlib.Path:
+    base = os.environ.get("TURGO_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "turgo")
+    return pathlib.Path(base) / "peers" / f"llama-cpp-python-{VERSION}"
+
+
+def build(extra_cmake=(), name="native") -> pathlib.Path:
+    """Returns the folder with the peer's programs. `extra_cmake` makes another build, e.g. without AVX-512."""
+    folder = cache_folder()
+    binaries = folder / name / "bin"
+    if all((binaries / tool).exists() for tool in TOOLS):
+        return binaries
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / f"llama_cpp_python-{VERSION}" / "vendor" / "llama.cpp"
+    if not source.exists():
+        print(f"fetching llama.cpp (sdist of llama-cpp-python {VERSION})", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "llama-cpp-python",
+                        "-d", str(folder), f"llama-cpp-python=={VERSION}"], check=True)
+        with tarfile.open(next(folder.glob("*.tar.gz"))) as tar:
+            tar.extractall(folder, filter="data")
+    print(f"building llama.cpp ({name}); this takes a while once", file=sys.stderr)
+    build_folder = folder / name
+    log = folder / f"{name}.log"
+    with open(log, "w", encoding="utf-8") as out:
+        for command in (
+                ["cmake", "-S", str(source), "-B", str(build_folder), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+                 "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=OFF",
+                 "-DLLAMA_BUILD_EXAMPLES=OFF", "-DBUILD_SHARED_LIBS=OFF", *extra_cmake],
+                ["cmake", "--build", str(build_folder), "--target", *TOOLS]):
+            if subprocess.run(command, stdout=out, stderr=subprocess.STDOUT).returncode:
+                sys.exit(f"the peer did not build; log: {log}")
+    return binaries
+
+
+def requantize(binaries: pathlib.Path, model: pathlib.Path, kind: str) -> pathlib.Path:
+    """The peer's own `kind` of the same model (it requantises, so its quality differs: see the KL column)."""
+    target = cache_folder() / f"{model.stem}-{kind}.gguf"
+    if not target.exists():
+        subprocess.run([str(binaries / "llama-quantize"), "--allow-requantize", str(model), str(target) + ".part", kind],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.replace(str(target) + ".part", target)
+    return target
+
+
+def bench(binaries: pathlib.Path, model: pathlib.Path, prompt_tokens: int, gen_tokens: int, threads: int) -> dict:
+    """One repetition: tokens per second of prefill and decode."""
+    out = subprocess.run([str(binaries / "llama-bench"), "-m", str(model), "-p", str(prompt_tokens), "-n",
+                          str(gen_tokens), "-t", str(threads), "-r", "1", "-o", "json"],
+                         check=True, capture_output=True, text=True).stdout
+    rows = json.loads(out)
+    return {"prefill_tok_s": next(r["avg_ts"] for r in rows if r["n_gen"] == 0),
+            "decode_tok_s": next(r["avg_ts"] for r in rows if r["n_prompt"] == 0)}
