@@ -69,6 +69,9 @@ class ModelFile {
   // config.json.
   const Json& metadata() const { return *metadata_; }
   bool has(std::string_view key) const;
+  const std::map<std::string, RawArray, std::less<>>& raw_arrays() const {
+    return arrays_;
+  }  // GGUF: all arrays
 
   // Typed metadata; `key` is a top-level key. find_* gives nullopt where the key is absent (or null); get_*
   // throws Error{kCorrupt} there. Both throw Error{kCorrupt} that names file, key, expectation and value for
