@@ -1,0 +1,28 @@
+// The kernel table of ISA "avx512". This file exports one constant; everything else in it is internal.
+#include "kernels/cpu/gemm_scalar.h"
+#include "kernels/cpu/kernel_table.h"
+
+namespace turgo {
+
+extern const KernelTable kAvx512Table;
+
+const KernelTable kAvx512Table = {
+    .isa = "avx512",
+    // linear
+    .activation_tile = scalar::activation_tile,
+    .activation_bytes = scalar::activation_bytes,
+    .pack_activations = scalar::pack_activations,
+    .gemm = scalar::gemm,
+    // rows
+    .rms_norm = nullptr,
+    .gated_activation = nullptr,
+    .add = nullptr,
+    .scale = nullptr,
+    .soft_cap = nullptr,
+    // attention
+    .rope = nullptr,
+    .kv_store = nullptr,
+    .attention = nullptr,
+};
+
+}  // namespace turgo
