@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "io/atomic_file.h"
+#include "io/gguf_tokenizer.h"
 #include "io/gguf_writer.h"
 #include "io/model_assets.h"
 #include "io/model_file.h"
@@ -275,6 +276,55 @@ TEST(Gguf, Assets) {
   EXPECT_EQ(assets.bos_token, "<s>");
   EXPECT_EQ(assets.eos_token, "</s>");
   EXPECT_THAT(assets.stop_token_ids, ::testing::ElementsAre(1));
+}
+
+TEST(Gguf, Vocabulary) {
+  TempFolder dir;
+  auto with = [&](auto change) {
+    GgufHeader h;
+    h.set_string("tokenizer.ggml.model", "llama");
+    h.set_strings("tokenizer.ggml.tokens", std::vector<std::string_view>{"<s>", "a", "b"});
+    change(h);
+    h.add_tensor("x", DType::kF32, {1});
+    write_gguf(dir / "v.gguf", h);
+    auto m = open_model(dir / "v.gguf");
+    EXPECT_TRUE(has_gguf_vocab(*m));
+    return read_gguf_vocab(*m);
+  };
+  auto vocab = with([](GgufHeader& h) {
+    h.set_f32s("tokenizer.ggml.scores", std::vector<float>{0, -1, -2});
+    h.set_i32s("tokenizer.ggml.token_type", std::vector<int32_t>{3, 1, 1});
+    h.set_strings("tokenizer.ggml.merges", std::vector<std::string_view>{"a b"});
+    h.set_u32("tokenizer.ggml.bos_token_id", 0);
+    h.set_u32("tokenizer.ggml.padding_token_id", UINT32_MAX);
+    h.set_bool("tokenizer.ggml.add_bos_token", true);
+    uint8_t map[] = {1, 2, 0};
+    h.set_array("tokenizer.ggml.precompiled_charsmap", {0, 3, std::as_bytes(std::span(map))});
+  });
+  EXPECT_THAT(vocab.tokens, ::testing::ElementsAre("<s>", "a", "b"));
+  EXPECT_THAT(vocab.scores, ::testing::ElementsAre(0, -1, -2));
+  EXPECT_THAT(vocab.merges, ::testing::ElementsAre("a b"));
+  EXPECT_EQ(vocab.pre, "default");
+  EXPECT_EQ(vocab.bos_id, 0);
+  EXPECT_EQ(vocab.eos_id, -1);
+  EXPECT_EQ(vocab.pad_id, -1);
+  EXPECT_EQ(vocab.add_bos, true);
+  EXPECT_FALSE(vocab.add_eos.has_value());
+  EXPECT_EQ(vocab.precompiled_charsmap, std::string("\1\2\0", 3));
+
+  auto bad = [&](const char* words, auto change) { EXPECT_ERROR(with(change), ErrorCode::kCorrupt, words); };
+  bad("each of 3 tokens, got 2",
+      [](GgufHeader& h) { h.set_f32s("tokenizer.ggml.scores", std::vector<float>{0, -1}); });
+  bad("each of 3 tokens, got 4",
+      [](GgufHeader& h) { h.set_i32s("tokenizer.ggml.token_type", std::vector<int32_t>{1, 1, 1, 1}); });
+  bad("expected an array of f32, got u8", [](GgufHeader& h) {
+    uint8_t scores[] = {1, 2, 0};
+    h.set_array("tokenizer.ggml.scores", {0, 3, std::as_bytes(std::span(scores))});
+  });
+  bad("a token id", [](GgufHeader& h) { h.set_u32("tokenizer.ggml.eos_token_id", 0x90000000); });
+  bad("true or false", [](GgufHeader& h) { h.set_u32("tokenizer.ggml.add_bos_token", 1); });
+  bad("of bytes",
+      [](GgufHeader& h) { h.set_i32s("tokenizer.ggml.precompiled_charsmap", std::vector<int32_t>{1}); });
 }
 
 // ---- npy and atomic files ----
