@@ -1,0 +1,46 @@
+#include "models/load_model.h"
+
+#include "models/architecture.h"
+#include "models/weight_loader.h"
+
+namespace turgo {
+namespace {
+
+// int8 activations pay where the bulk of the arithmetic has integer weights: any packed matrix of a layer.
+bool any_quantized(const DecoderWeights& weights) {
+  for (const LayerWeights& layer : weights.layers)
+    for (const LinearWeight* w : {&layer.qkv, &layer.o_proj, &layer.gate_up, &layer.down_proj})
+      if (const auto* packed = std::get_if<PackedSegments>(&w->data))
+        for (const PackedWeight& segment : packed->segments)
+          if (is_quantized(segment.dtype)) return true;
+  return false;
+}
+
+}  // namespace
+
+DecoderConfig read_decoder_config(const ModelFile& file) {
+  HyperParams params(file);
+  return find_architecture(params).read_config(params);
+}
+
+LoadedModel load_model(std::shared_ptr<const ModelFile> file, const LoadOptions& options) {
+  CHECK(file != nullptr);
+  file->check_unchanged();
+  HyperParams params(*file);
+  const Architecture& architecture = find_architecture(params);
+  LoadedModel model;
+  model.config = architecture.read_config(params);
+  WeightMap map = architecture.weight_map(params, model.config);
+  auto specs = expand(map, model.config, *file);
+  model.skipped = check_tensors(map, model.config, specs, *file);
+  WeightLoader loader(*file, model.config, specs, options);
+  model.weights = loader.load();
+  model.config = loader.local_config();
+  file->check_unchanged();
+  model.precision =
+      options.precision.value_or(any_quantized(model.weights) ? Precision::kInt8 : Precision::kBF16);
+  model.file = std::move(file);
+  return model;
+}
+
+}  // namespace turgo

@@ -1,0 +1,112 @@
+#include "models/row_source.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace turgo {
+namespace {
+
+// The panels of one segment that a rank packs. A panel whose rows lie apart is first gathered: 32 rows stay
+// in L2.
+void pack_panels(const RowSource& s, int64_t begin, int64_t end, std::vector<std::byte>& gathered,
+                 std::byte* dst) {
+  DType dtype = s.tensor->dtype;
+  int64_t file_stride = row_bytes(dtype, s.tensor->shape[1]), bytes = row_bytes(dtype, s.k);
+  int64_t panel_bytes = packed_panel_bytes(dtype, s.k);
+  for (int64_t p = begin; p < end; ++p) {
+    int64_t r0 = p * kPanelRows, rows = std::min<int64_t>(kPanelRows, s.num_rows - r0);
+    std::byte* out = dst + p * panel_bytes;
+    if (s.row(r0 + rows - 1) == s.row(r0) + rows - 1) {
+      pack_weight(dtype, s.at(r0), file_stride, rows, s.k, 0, 1, out);
+      continue;
+    }
+    gathered.resize(static_cast<size_t>(kPanelRows * bytes));
+    for (int64_t i = 0; i < rows; ++i)
+      std::memcpy(gathered.data() + i * bytes, s.at(r0 + i), static_cast<size_t>(bytes));
+    pack_weight(dtype, gathered.data(), bytes, rows, s.k, 0, 1, out);
+  }
+}
+
+}  // namespace
+
+RowSource RowSource::all(const RawTensor& tensor) {
+  return rows(tensor, 0, tensor.shape[0]);
+}
+
+RowSource RowSource::rows(const RawTensor& tensor, int64_t begin, int64_t count) {
+  RowSource s;
+  s.tensor = &tensor;
+  s.num_rows = s.run = s.stride = count;
+  s.first = begin;
+  s.k = tensor.shape.rank == 2 ? tensor.shape[1] : 1;
+  return s;
+}
+
+const std::byte* RowSource::at(int64_t r) const {
+  int64_t width = tensor->shape.rank == 2 ? tensor->shape[1] : 1;
+  return tensor->bytes.data() + row(r) * row_bytes(tensor->dtype, width) + row_bytes(tensor->dtype, k_begin);
+}
+
+int64_t packed_size(std::span<const RowSource> sources) {
+  int64_t sum = 0;
+  for (const RowSource& s : sources)
+    sum += WeightBuffer::rounded(packed_bytes(s.tensor->dtype, s.num_rows, s.k));
+  return sum;
+}
+
+PackedSegments pack_segments(std::span<const RowSource> sources, WeightBuffer& buffer, ThreadTeam* team) {
+  PackedSegments out;
+  int ranks = team ? team->size() : 1;
+  std::vector<std::vector<std::byte>> gathered(static_cast<size_t>(ranks));
+  for (const RowSource& s : sources) {
+    DType dtype = s.tensor->dtype;
+    int64_t size = packed_bytes(dtype, s.num_rows, s.k);
+    std::byte* dst = buffer.take(size);
+    auto job = [&](int rank) {
+      Range panels = split_range(num_panels(s.num_rows), ranks, rank);
+      pack_panels(s, panels.begin, panels.end, gathered[static_cast<size_t>(rank)], dst);
+    };
+    if (team) {
+      team->run(job);
+    } else {
+      job(0);
+    }
+    PackedWeight* last = out.segments.empty() ? nullptr : &out.segments.back();
+    bool joins = last && last->dtype == dtype && last->n % kPanelRows == 0 &&
+                 last->data + packed_bytes(dtype, last->n, last->k) == dst;
+    if (joins) {
+      last->n += s.num_rows;
+    } else {
+      out.segments.push_back({dtype, s.num_rows, s.k, dst});
+    }
+  }
+  return out;
+}
+
+void read_f32(const RowSource& s, float* dst) {
+  for (int64_t r = 0; r < s.num_rows; ++r) {
+    const std::byte* p = s.at(r);
+    for (int64_t j = 0; j < s.k; ++j, ++dst) {
+      uint16_t half = 0;
+      switch (s.tensor->dtype) {
+        case DType::kF32:
+          std::memcpy(dst, p + 4 * j, 4);
+          break;
+        case DType::kF16:
+          std::memcpy(&half, p + 2 * j, 2);
+          *dst = to_f32(f16{half});
+          break;
+        case DType::kBF16:
+          std::memcpy(&half, p + 2 * j, 2);
+          *dst = to_f32(bf16{half});
+          break;
+        default:
+          CHECK(false, "{} is no norm's or bias's type", dtype_info(s.tensor->dtype).name);
+      }
+    }
+  }
+}
+
+}  // namespace turgo
