@@ -1,6 +1,6 @@
-// Strings <-> token ids. A Tokenizer is immutable after construction and safe to share between threads; encoding is
-// linear in its input. It is built from a TokenizerSpec, which readers fill from tokenizer.json (Hugging Face),
-// tokenizer.model (SentencePiece) or GGUF metadata.
+// Strings <-> token ids. A Tokenizer is immutable after construction and safe to share between threads;
+// encoding is linear in its input. It is built from a TokenizerSpec, which readers fill from tokenizer.json
+// (Hugging Face), tokenizer.model (SentencePiece) or GGUF metadata.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +18,14 @@ struct TokenizerSpec;  // text/tokenizer_spec.h
 
 class Tokenizer {
  public:
-  // Throws Error{kCorrupt, kUnsupported}: ids out of range, merges of unknown pieces, an unknown pre-tokenizer …
+  // Throws Error{kCorrupt, kUnsupported}: ids out of range, merges of unknown pieces, an unknown
+  // pre-tokenizer …
   static std::shared_ptr<const Tokenizer> create(TokenizerSpec spec);
   virtual ~Tokenizer() = default;
 
-  // Plain text without BOS/EOS. Control and added tokens inside `text` are matched only if parse_special.
+  // Plain text without BOS/EOS. Control tokens inside `text` are matched only if parse_special; added tokens
+  // that are ordinary text to the model (runs of spaces …) always. Ill-formed UTF-8 counts as U+FFFD.
+  // Error{kTooLong} over 1 GiB.
   virtual std::vector<int32_t> encode(std::string_view text, bool parse_special = false) const = 0;
   // As encode(text, true), but no control token is matched where it overlaps an input byte.
   virtual std::vector<int32_t> encode(const MarkedText& text) const = 0;
@@ -33,10 +36,13 @@ class Tokenizer {
   // The bytes that one id contributes in the middle of a text.
   virtual std::string piece(int32_t id, bool skip_special = true) const = 0;
 
-  virtual int32_t vocab_size() const = 0;                       // largest id + 1
-  virtual int32_t token_to_id(std::string_view token) const = 0;  // exact vocabulary entry; -1 if there is none
-  virtual std::string id_to_token(int32_t id) const = 0;        // the vocabulary's own spelling; "" if out of range
+  virtual int32_t vocab_size() const = 0;  // largest id + 1
+  virtual int32_t token_to_id(
+      std::string_view token) const = 0;                  // exact vocabulary entry; -1 if there is none
+  virtual std::string id_to_token(int32_t id) const = 0;  // the vocabulary's own spelling; "" if out of range
   virtual bool is_special(int32_t id) const = 0;
+  // decode() drops one space in front of the text (SentencePiece); a detokenizer does so once.
+  virtual bool strip_leading_space() const = 0;
 
   virtual int32_t bos_id() const = 0;  // -1 if the model has none
   virtual int32_t eos_id() const = 0;  // -1 if the model has none

@@ -1,0 +1,140 @@
+#include "text/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <chrono>
+
+#include "core/error.h"
+
+namespace turgo {
+namespace {
+
+// What one match may cost. A published pattern needs a few steps per character; a run of 10^6 characters is
+// one match.
+constexpr uint32_t kMatchLimit = 40'000'000;
+constexpr uint32_t kHeapLimitKib = 64 * 1024;
+constexpr size_t kJitStackBytes = size_t{8} << 20;
+// What all matches of one text may cost: patterns such as a*b fail in linear time at every position.
+constexpr std::chrono::seconds kTimeLimit{20};
+constexpr uint32_t kMatchesPerClock = 256;
+
+constexpr const char* kSpaceSet =
+    R"(\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+
+// Replaces \s and \S by explicit sets. A \S inside a class stays PCRE's (it differs by U+180E only).
+std::string with_white_space(const std::string& pattern) {
+  std::string out;
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\' && i + 1 < pattern.size()) {
+      const char next = pattern[++i];
+      if (next == 's')
+        out += in_class ? kSpaceSet : "[" + std::string(kSpaceSet) + "]";
+      else if (next == 'S' && !in_class)
+        out += "[^" + std::string(kSpaceSet) + "]";
+      else
+        out.append({'\\', next});
+      continue;
+    }
+    if (c == '[' && !in_class) {
+      in_class = true;
+      out += c;
+      if (i + 1 < pattern.size() && pattern[i + 1] == '^') out += pattern[++i];
+      if (i + 1 < pattern.size() && pattern[i + 1] == ']') out += pattern[++i];
+      continue;
+    }
+    if (c == '[' && in_class) {  // literal here, nested class in Oniguruma: not used by published patterns
+      out += "\\[";
+      continue;
+    }
+    if (c == ']' && in_class) in_class = false;
+    out += c;
+  }
+  return out;
+}
+
+}  // namespace
+
+struct Regex::Impl {
+  pcre2_code* code = nullptr;
+  std::string what;
+  bool jit = false;
+  ~Impl() { pcre2_code_free(code); }
+};
+
+struct Regex::Scratch::Impl {
+  pcre2_match_data* data = nullptr;
+  pcre2_match_context* context = nullptr;
+  pcre2_jit_stack* stack = nullptr;
+  uint32_t num_matches = 0;
+  std::chrono::steady_clock::time_point start;
+  ~Impl() {
+    pcre2_match_data_free(data);
+    pcre2_match_context_free(context);
+    pcre2_jit_stack_free(stack);
+  }
+};
+
+Regex::Regex(const std::string& pattern, const std::string& what) : impl_(std::make_unique<Impl>()) {
+  if (pattern.size() > 65536)
+    fail(ErrorCode::kUnsupported, "{}: expected a pattern of at most 65536 bytes, got {}", what,
+         pattern.size());
+  const std::string adapted = with_white_space(pattern);
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  impl_->what = what;
+  pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
+  pcre2_set_parens_nest_limit(context, 100);
+  impl_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(adapted.data()), adapted.size(),
+                              PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, context);
+  pcre2_compile_context_free(context);
+  if (impl_->code == nullptr) {
+    PCRE2_UCHAR message[160];
+    pcre2_get_error_message(error, message, sizeof message);
+    fail(ErrorCode::kUnsupported,
+         "{}: pattern {} does not compile: {}; expected a regular expression of PCRE's syntax", what,
+         quote(pattern), reinterpret_cast<const char*>(message));
+  }
+  impl_->jit = pcre2_jit_compile(impl_->code, PCRE2_JIT_COMPLETE) == 0;
+}
+
+Regex::~Regex() = default;
+Regex::Regex(Regex&&) noexcept = default;
+Regex& Regex::operator=(Regex&&) noexcept = default;
+
+Regex::Scratch::Scratch(const Regex& regex) : impl_(std::make_unique<Impl>()) {
+  impl_->data = pcre2_match_data_create_from_pattern(regex.impl_->code, nullptr);
+  impl_->context = pcre2_match_context_create(nullptr);
+  pcre2_set_match_limit(impl_->context, kMatchLimit);
+  pcre2_set_heap_limit(impl_->context, kHeapLimitKib);
+  if (regex.impl_->jit) {
+    impl_->stack = pcre2_jit_stack_create(32 * 1024, kJitStackBytes, nullptr);
+    pcre2_jit_stack_assign(impl_->context, nullptr, impl_->stack);
+  }
+  impl_->start = std::chrono::steady_clock::now();
+}
+
+Regex::Scratch::~Scratch() = default;
+
+bool Regex::find(std::string_view text, size_t from, Scratch& scratch, size_t& begin, size_t& end) const {
+  Scratch::Impl& s = *scratch.impl_;
+  const int rc = pcre2_match(impl_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
+                             PCRE2_NO_UTF_CHECK, s.data, s.context);
+  const bool out_of_time =
+      ++s.num_matches % kMatchesPerClock == 0 && std::chrono::steady_clock::now() - s.start > kTimeLimit;
+  if (rc == PCRE2_ERROR_NOMATCH && !out_of_time) return false;
+  if (rc < 0 || out_of_time)
+    fail(ErrorCode::kUnsupported,
+         "{}: expected a pattern that is linear in its text, got one that exceeds its limits on {} bytes "
+         "(PCRE {}); "
+         "use another tokenizer file or a shorter text",
+         impl_->what, text.size(), rc);
+  const PCRE2_SIZE* range = pcre2_get_ovector_pointer(s.data);
+  begin = range[0];
+  end = range[1];
+  return end >= begin;  // \K in a look-ahead may give end < begin: no match for us
+}
+
+}  // namespace turgo
