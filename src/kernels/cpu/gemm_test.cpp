@@ -1,0 +1,225 @@
+// Every linear kernel of every ISA that this CPU runs, against sums in double over the FILE's rows
+// (dequantize_row) with the same rounding of activations written in plain C++; and the batch law, bit for
+// bit.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "kernels/common/quant_blocks.h"
+#include "kernels/common/test_weights.h"
+#include "kernels/cpu/kernel_table.h"
+
+namespace turgo {
+namespace {
+
+std::vector<float> random_activations(int64_t m, int64_t k, uint32_t seed) {
+  std::mt19937 rng(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<size_t>(m * k));
+  for (float& v : x) v = normal(rng) * (rng() % 50 == 0 ? 20.0f : 1.0f);
+  return x;
+}
+
+// What the kernels see of one token's x: quants times scale, bf16, or x itself.
+std::vector<double> seen_activations(Precision p, const float* x, int64_t k) {
+  std::vector<double> seen(static_cast<size_t>(k));
+  for (int64_t g = 0; g < k; g += 32) {
+    int64_t end = std::min(g + 32, k);
+    float absmax = 0;
+    for (int64_t i = g; i < end; ++i) absmax = std::max(absmax, std::fabs(x[i]));
+    for (int64_t i = g; i < end; ++i) {
+      double v = x[i];
+      if (p == Precision::kBF16) v = to_f32(to_bf16(x[i]));
+      if (p == Precision::kInt8) {
+        float inverse = absmax < 1e-30f ? 0.0f : 127.0f / absmax;
+        v = static_cast<double>(absmax / 127.0f) * std::nearbyint(x[i] * inverse);
+      }
+      seen[static_cast<size_t>(i)] = v;
+    }
+  }
+  return seen;
+}
+
+struct Linear {
+  const KernelTable& table;
+  Precision precision;
+  TestRows rows;
+  AlignedBytes packed;
+
+  Linear(const KernelTable& kernels, Precision p, TestRows r)
+      : table(kernels), precision(p), rows(std::move(r)), packed(packed_bytes(rows.dtype, rows.n, rows.k)) {
+    pack_weight(rows.dtype, rows.bytes.data(), rows.stride(), rows.n, rows.k, 0, num_panels(rows.n),
+                packed.data());
+  }
+
+  struct Options {
+    const float* bias = nullptr;
+    bool accumulate = false;
+    bool split = false;  // one call per panel, and tiles packed one by one from the last
+  };
+
+  void run(const float* x, int64_t m, float* y, int64_t y_stride, Options options) {
+    AlignedBytes activations(table.activation_bytes(precision, m, rows.k));
+    int64_t tile = table.activation_tile(precision), tiles = (m + tile - 1) / tile;
+    if (options.split) {
+      for (int64_t i = tiles; i-- > 0;) {
+        table.pack_activations(precision, x, rows.k, m, rows.k, i, i + 1, activations.data());
+      }
+    } else {
+      table.pack_activations(precision, x, rows.k, m, rows.k, 0, tiles, activations.data());
+    }
+    GemmArgs args;
+    args.weight = {rows.dtype, rows.n, rows.k, packed.data()};
+    args.precision = precision;
+    args.activations = activations.data();
+    args.m = m;
+    args.y = y;
+    args.y_stride = y_stride;
+    args.bias = options.bias;
+    args.accumulate = options.accumulate;
+    args.panel_end = num_panels(rows.n);
+    if (!options.split) return table.gemm(args);
+    for (int64_t p = num_panels(rows.n); p-- > 0;) {
+      args.panel_begin = p;
+      args.panel_end = p + 1;
+      table.gemm(args);
+    }
+  }
+};
+
+void expect_close(Linear& linear, const std::vector<float>& x, int64_t m, double tolerance) {
+  int64_t n = linear.rows.n, k = linear.rows.k;
+  constexpr float kUntouched = 12345.0f;
+  int64_t stride = n + 3;
+  std::vector<float> y(static_cast<size_t>(m * stride), kUntouched);
+  linear.run(x.data(), m, y.data(), stride, {});
+  TestRows bare = without_mins(linear.rows);
+  std::vector<float> w(static_cast<size_t>(k)), w0(static_cast<size_t>(k));
+  for (int64_t t = 0; t < m; ++t) {
+    std::vector<double> a = seen_activations(linear.precision, x.data() + t * k, k);
+    for (int64_t r = 0; r < n; ++r) {
+      dequantize_row(linear.rows.dtype, linear.rows.row(r), w.data(), k);
+      dequantize_row(linear.rows.dtype, bare.row(r), w0.data(), k);
+      double sum = 0, size = 0;
+      for (size_t i = 0; i < w.size(); ++i) {
+        sum += a[i] * w[i];
+        size += std::fabs(a[i]) * (std::fabs(w0[i]) + std::fabs(w[i] - w0[i]));
+      }
+      ASSERT_NEAR(y[static_cast<size_t>(t * stride + r)], sum, tolerance * size + 1e-30)
+          << "token " << t << " of " << m << ", row " << r << " of " << n << ", k " << k;
+    }
+    for (int64_t r = n; r < stride; ++r) ASSERT_EQ(y[static_cast<size_t>(t * stride + r)], kUntouched);
+  }
+}
+
+struct Case {
+  const KernelTable* table;
+  DType dtype;
+  Precision precision;
+};
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const KernelTable* const* t = usable_kernel_tables(); *t; ++t) {
+    for (DType d : kWeightTypes) {
+      for (Precision p : {Precision::kInt8, Precision::kBF16, Precision::kF32}) {
+        if (p == Precision::kInt8 && !is_quantized(d)) continue;
+        cases.push_back({*t, d, p});
+      }
+    }
+  }
+  return cases;
+}
+
+std::string case_name(const testing::TestParamInfo<Case>& info) {
+  constexpr const char* kNames[] = {"int8", "bf16", "f32"};
+  return std::string(info.param.table->isa) + "_" + dtype_info(info.param.dtype).name + "_" +
+         kNames[static_cast<int>(info.param.precision)];
+}
+
+class Gemm : public testing::TestWithParam<Case> {
+ protected:
+  int64_t columns(int blocks) const {
+    DType t = GetParam().dtype;
+    return is_quantized(t) ? blocks * dtype_info(t).block_size : blocks * 32 - 3;
+  }
+  Linear linear(int64_t n, int64_t k, ScaleKind kind = ScaleKind::kNormal) const {
+    return Linear(*GetParam().table, GetParam().precision, random_rows(GetParam().dtype, n, k, 11, kind));
+  }
+  // int8 sums are exact in a group; bf16 and f32 add 32 (or k) rounded terms.
+  double tolerance() const { return 1e-5; }
+};
+
+TEST_P(Gemm, MatchesTheFile) {
+  for (int64_t n : {1, 31, 33, 100}) {
+    for (int blocks : {1, 2, 5}) {
+      int64_t k = columns(blocks);
+      Linear l = linear(n, k);
+      for (int64_t m : n == 33 ? std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 23, 33}
+                               : std::vector<int64_t>{1, 7}) {
+        expect_close(l, random_activations(m, k, 5), m, tolerance());
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_P(Gemm, SurvivesHostileValues) {
+  int64_t n = 33, k = columns(3);
+  for (ScaleKind kind : {ScaleKind::kZero, ScaleKind::kSubnormal, ScaleKind::kMixed}) {
+    Linear l = linear(n, k, kind);
+    std::vector<float> x = random_activations(7, k, 6);
+    for (int64_t i = 0; i < k; ++i) {
+      x[static_cast<size_t>(i)] = 0.0f;                                // a token of zeros
+      x[static_cast<size_t>(k + i)] *= i < k / 2 ? 1e-20f : 1e10f;     // far apart groups
+      x[static_cast<size_t>(2 * k + i)] = i % 32 == 1 ? -3.0f : 0.0f;  // one value per group
+    }
+    expect_close(l, x, 7, tolerance());
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(Gemm, TokensDoNotDependOnTheBatchOrTheSplit) {
+  int64_t n = 70, k = columns(3), m = 33;
+  Linear l = linear(n, k);
+  std::vector<float> x = random_activations(m, k, 8);
+  auto at = [](std::vector<float>& v, int64_t i) { return v.data() + i; };
+  std::vector<float> whole(static_cast<size_t>(m * n)), other(static_cast<size_t>(m * n));
+  l.run(x.data(), m, whole.data(), n, {});
+  for (int64_t batch : {1, 2, 3, 4, 5, 6, 7, 8, 12, 16}) {
+    std::fill(other.begin(), other.end(), 0.0f);
+    for (int64_t t = 0; t < m; t += batch) {
+      l.run(at(x, t * k), std::min(batch, m - t), at(other, t * n), n, {.split = batch == 7});
+    }
+    ASSERT_EQ(0, std::memcmp(whole.data(), other.data(), whole.size() * 4)) << "batch " << batch;
+  }
+}
+
+TEST_P(Gemm, AddsBiasAndAccumulates) {
+  int64_t n = 45, k = columns(2), m = 7;
+  Linear l = linear(n, k);
+  std::vector<float> x = random_activations(m, k, 9), bias = random_activations(1, n, 10);
+  std::vector<float> plain(static_cast<size_t>(m * n)), start = random_activations(m, n, 12);
+  l.run(x.data(), m, plain.data(), n, {});
+  std::vector<float> y = start;
+  l.run(x.data(), m, y.data(), n, {.bias = bias.data(), .accumulate = true});
+  for (size_t i = 0; i < y.size(); ++i) {
+    ASSERT_EQ(y[i], start[i] + (plain[i] + bias[i % static_cast<size_t>(n)]));
+  }
+  l.run(x.data(), 0, nullptr, n, {});  // no tokens: nothing is read or written
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Gemm, testing::ValuesIn(all_cases()), case_name);
+
+TEST(KernelSelection, KnowsItsNames) {
+  ASSERT_NE(usable_kernel_tables()[0], nullptr);
+  EXPECT_STREQ(usable_kernel_tables()[0]->isa, "scalar");
+  for (const KernelTable* const* t = usable_kernel_tables(); *t; ++t)
+    EXPECT_EQ(select_kernels((*t)->isa), *t);
+  EXPECT_EQ(select_kernels("no-such-isa"), nullptr);
+  EXPECT_NE(select_kernels(nullptr), nullptr);
+}
+
+}  // namespace
+}  // namespace turgo
