@@ -2,11 +2,18 @@
 // inside a block, one page per (layer, kv head): first K, then V. A page is written a token at a time and
 // read whole. Every kernel (CPU and CUDA) and the session file take the layout from here alone.
 //
-//   type   K                                         V                                     per token and head
-//   f32    [head_dim][64] f32                        [64][head_dim] f32                    8 * head_dim bytes
-//   bf16   [head_dim/2][64][2] bf16                  [64/2][head_dim][2] bf16              4 * head_dim
-//   i8     [head_dim/4][64][4] u8, scale+zero f32    [64][head_dim] u8, scale+zero f32     2 * head_dim + 16
-//   i4, k8v4: 4-bit values in groups of 32 with a scale and zero each (added with the engine's KV types)
+//   type   K                                       V                                  per token and head
+//   f32    [D][64] f32                             [64][D] f32                        8 D bytes
+//   bf16   [D/2][64][2] bf16                       [64/2][D][2] bf16                  4 D
+//   int8   [D/4][64][4] u8          | params(1)    [64][D] u8           | params(1)   2 D + 8
+//   int4   [D/8][64][4] nibbles     | params(1)    [64][D/2] nibbles    | params(1)   D + 8
+//   k8v4   as int8                                 [64][D/2] nibbles    | params(D/32) 1.5 D + 4 + D/8
+//
+// D is head_dim (even); a group that head_dim does not fill is padded: K to whole groups of 2/4/8 dimensions,
+// V to whole runs of 16 (32 for nibbles). Padded values are zero or ignored.
+// params(G) = scale bf16 [G][64], zero bf16 [G][64]: value = zero + scale * u, asymmetric, per token and head
+// (G = 1) or per token and 32 dimensions of V. Nibbles: in K, byte b of group g holds dimension 8g + b low
+// and 8g + 4 + b high; in V, byte b of a run of 16 holds dimension 32r + b low and 32r + 16 + b high.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +22,7 @@
 namespace turgo {
 
 inline constexpr int kKvBlockTokens = 64;
+inline constexpr int kKvValueGroup = 32;  // dimensions of V that share a scale and zero in k8v4
 
 enum class KvType : uint8_t { kF32, kBF16, kI8, kI4, kK8V4 };
 
@@ -33,6 +41,15 @@ struct KvGeometry {
   int64_t v_bytes() const;  // V part of one page
   int64_t page_bytes() const { return k_bytes() + v_bytes(); }
   int64_t layer_bytes() const { return page_bytes() * num_kv_heads; }  // one layer's share of a block
+
+  // Inside a page.
+  int64_t v_columns() const;        // head_dim padded to V's runs
+  int64_t k_params_offset() const;  // of K's params from the page's start (quantised types)
+  int64_t v_params_offset() const;  // of V's params from the page's start
+  int64_t v_groups() const;         // G of V's params
 };
+
+// Slow reference: the K and V values [head_dim] that a slot of a page holds. What attention has to see.
+void load_kv_token(const KvGeometry& geometry, const std::byte* page, int64_t slot, float* k, float* v);
 
 }  // namespace turgo

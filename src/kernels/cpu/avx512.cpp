@@ -1,6 +1,8 @@
 // The kernel table of ISA "avx512". This file exports one constant; everything else in it is internal.
 #include "kernels/cpu/gemm_scalar.h"
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/rows_attention.h"
+#include "kernels/cpu/simd_scalar.h"
 
 namespace turgo {
 
@@ -14,15 +16,15 @@ const KernelTable kAvx512Table = {
     .pack_activations = scalar::pack_activations,
     .gemm = scalar::gemm,
     // rows
-    .rms_norm = nullptr,
-    .gated_activation = nullptr,
-    .add = nullptr,
-    .scale = nullptr,
-    .soft_cap = nullptr,
+    .rms_norm = rms_norm<SimdScalar>,
+    .gated_activation = gated_activation<SimdScalar>,
+    .add = add_row<SimdScalar>,
+    .scale = scale_row<SimdScalar>,
+    .soft_cap = soft_cap_row<SimdScalar>,
     // attention
-    .rope = nullptr,
-    .kv_store = nullptr,
-    .attention = nullptr,
+    .rope = rope<SimdScalar>,
+    .kv_store = kv_store<SimdScalar>,
+    .attention = attention<SimdScalar>,
 };
 
 }  // namespace turgo

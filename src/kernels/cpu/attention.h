@@ -1,0 +1,255 @@
+// Attention of one sequence and one kv head over its pages (AttentionArgs in kernel_table.h), written once
+// for every vector type V and page type.
+//
+// Rows (query, head) go in tiles that share each page while it is in cache. Per row: walk the pages from the
+// first visible key's to the last visible key's in absolute order; per page 64 scores, one new maximum, one
+// rescale, then the page's keys added in order. Nothing of a row depends on the other rows: keys that a row
+// does not see have probability exactly 0, which changes no bit of its sums but the sign of a zero, and that
+// is cleared at the end. So whole prefill, chunks, single queries and any split of the group agree bit for
+// bit.
+//
+// Order of operations per score: scale (on q), soft cap, ALiBi slope * (key - query), mask.
+#pragma once
+
+#include "kernels/cpu/attention_pages.h"
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/rows_elementwise.h"
+
+namespace turgo {
+namespace {
+
+template <class V, class Page>
+class Attention {
+  static constexpr int kMaxRows = 96;              // rows that share a page
+  static constexpr int64_t kMaxFloats = 96 * 128;  // of their outputs, and of their queries
+  static constexpr int kTileRows = V::kTileRows;
+  static constexpr float kLowest = -3.402823466e38f;
+  static constexpr int kVectors = kKvBlockTokens / V::kLanes;
+  static_assert(kTileRows <= V::kLanes);
+
+  const AttentionArgs& args_;
+  PageShape shape_;
+  int64_t page_bytes_;
+  int64_t words_;  // per query
+  int rows_ = 0;
+  // Per row of the tile.
+  int32_t query_[kMaxRows], head_[kMaxRows];
+  int32_t begin_[kMaxRows], end_[kMaxRows];  // visible cache indices [begin, end); the tree mask comes on top
+  QueryFactors factors_[kMaxRows];
+  alignas(64) float max_[kMaxRows + V::kLanes];
+  alignas(64) float sum_[kMaxRows][V::kLanes];
+  alignas(64) float queries_[kMaxFloats];
+  alignas(64) float out_[kMaxFloats];
+  // Of the register tile in work.
+  alignas(64) float scores_[kTileRows * kKvBlockTokens];
+  uint64_t visible_[kTileRows];
+
+ public:
+  explicit Attention(const AttentionArgs& args) : args_(args) {
+    const KvGeometry& g = args.kv;
+    shape_ = {g.head_dim, g.v_columns(), g.k_bytes(), g.k_params_offset(), g.v_params_offset(), g.v_groups()};
+    page_bytes_ = shape_.k_bytes + g.v_bytes();
+    words_ = Page::words_per_query(shape_);
+  }
+
+  void run() {
+    const int64_t total = int64_t{args_.num_queries} * args_.group;
+    const int64_t fit = kMaxFloats / shape_.columns;
+    const int64_t most = fit < kMaxRows ? fit : kMaxRows;
+    for (int64_t first = 0; first < total; first += most) {
+      rows_ = static_cast<int>(total - first < most ? total - first : most);
+      int32_t low = INT32_MAX, high = 0;
+      for (int r = 0; r < rows_; ++r) {
+        start_row(r, first + r);
+        low = begin_[r] < low ? begin_[r] : low;
+        high = end_[r] > high ? end_[r] : high;
+      }
+      for (int32_t p = low / kKvBlockTokens; p * kKvBlockTokens < high; ++p) visit_page(p, high);
+      for (int r = 0; r < rows_; ++r) finish_row(r);
+    }
+  }
+
+ private:
+  void start_row(int r, int64_t index) {
+    query_[r] = static_cast<int32_t>(index / args_.group);
+    head_[r] = static_cast<int32_t>(index % args_.group);
+    const int32_t self = args_.first_index + query_[r];
+    end_[r] = (args_.last_visible != nullptr ? args_.last_visible[query_[r]] : self) + 1;
+    begin_[r] = args_.window > 0 && self - args_.window + 1 > 0 ? self - args_.window + 1 : 0;
+    const float* q = args_.q + query_[r] * args_.q_stride + head_[r] * shape_.head_dim;
+    Page::prepare(shape_, q, args_.scale, queries_ + r * words_, factors_[r]);
+    // A sink is a first key with no value.
+    max_[r] = args_.sinks != nullptr ? args_.sinks[head_[r]] : kLowest;
+    V::store(sum_[r], V::zero());
+    if (args_.sinks != nullptr) sum_[r][0] = 1;
+    float* out = out_ + r * shape_.columns;
+    for (int64_t d = 0; d < shape_.columns; d += V::kLanes) V::store(out + d, V::zero());
+  }
+
+  void finish_row(int r) {
+    float* out = args_.out + query_[r] * args_.out_stride + head_[r] * shape_.head_dim;
+    const float* o = out_ + r * shape_.columns;
+    const float sum = V::reduce_add(V::load(sum_[r]));
+    const auto divisor = V::set1(sum == 0 ? 1 : sum);
+    for (int64_t d = 0; d < shape_.head_dim; d += V::kLanes) {
+      const auto y = V::add(V::div(V::load(o + d), divisor), V::zero());  // -0 becomes +0
+      const int64_t n = shape_.head_dim - d;
+      n >= V::kLanes ? V::store(out + d, y) : V::store_partial(out + d, y, n);
+    }
+  }
+
+  void visit_page(int32_t p, int32_t high) {
+    const std::byte* page = page_at(p);
+    if (rows_ <= kTileRows && (p + 1) * kKvBlockTokens < high) prefetch(page_at(p + 1));
+    for (int r = 0; r < rows_;) {
+      const int left = rows_ - r;
+      if (kTileRows >= 6 && left >= 6 && left != 7) {
+        visit_tile<6>(page, p, r);
+        r += 6;
+      } else if (left >= 4) {
+        visit_tile<4>(page, p, r);
+        r += 4;
+      } else if (left == 3) {
+        visit_tile<3>(page, p, r);
+        r += 3;
+      } else if (left == 2) {
+        visit_tile<2>(page, p, r);
+        r += 2;
+      } else {
+        visit_tile<1>(page, p, r);
+        r += 1;
+      }
+    }
+  }
+
+  const std::byte* page_at(int32_t p) const {
+    return args_.pool + args_.block_table[p] * args_.block_bytes + args_.page_offset;
+  }
+
+  // Decode reads each page once: the next one arrives while this one is computed.
+  void prefetch(const std::byte* page) const {
+    const int64_t bytes = page_bytes_;
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(page + i);
+  }
+
+  // Bit b: row r sees key p * 64 + b.
+  uint64_t visible_keys(int r, int32_t p) const {
+    const int32_t base = p * kKvBlockTokens;
+    const int32_t low = begin_[r] > base ? begin_[r] - base : 0;
+    const int32_t high = end_[r] - base < kKvBlockTokens ? end_[r] - base : kKvBlockTokens;
+    if (low >= high) return 0;
+    uint64_t bits = ~uint64_t{0} << low;
+    if (high < 64) bits &= (uint64_t{1} << high) - 1;
+    if (args_.tree_mask != nullptr) {
+      const uint64_t tree = args_.tree_mask[query_[r]];
+      const int32_t shift = base - args_.first_index;  // bit of the tree that stands at bit 0
+      if (shift >= 64) return 0;
+      if (shift >= 0) {
+        bits &= tree >> shift;
+      } else if (shift > -64) {
+        bits &= tree << -shift | ((uint64_t{1} << -shift) - 1);
+      }
+    }
+    return bits;
+  }
+
+  template <int R>
+  void visit_tile(const std::byte* page, int32_t p, int row) {
+    uint64_t any = 0;
+    for (int i = 0; i < R; ++i) {
+      visible_[i] = visible_keys(row + i, p);
+      any |= visible_[i];
+    }
+    if (any == 0) return;
+    const int64_t keys = 64 - __builtin_clzll(any);  // up to the last one that a row of the tile sees
+    const int64_t padded = (keys + 2 * V::kLanes - 1) / (2 * V::kLanes) * (2 * V::kLanes);
+    Page::template scores<R>(shape_, page, queries_ + row * words_, factors_ + row, padded, scores_);
+    alignas(64) float maximum[V::kLanes] = {};
+    for (int i = 0; i < R; ++i) maximum[i] = finish_scores(i, row + i, p, padded);
+    rescale<R>(row, maximum);
+    for (int i = 0; i < R; ++i) probabilities(i, row + i, padded);
+    Page::template accumulate<R>(shape_, page, scores_, keys, out_ + row * shape_.columns);
+  }
+
+  // Soft cap, ALiBi and mask in place; returns the row's new maximum.
+  float finish_scores(int i, int row, int32_t p, int64_t padded) {
+    float* s = scores_ + i * kKvBlockTokens;
+    const bool all = visible_[i] == ~uint64_t{0};
+    auto highest = V::set1(kLowest);
+    for (int64_t k = 0; k < padded; k += V::kLanes) {
+      auto x = V::load(s + k);
+      if (args_.soft_cap > 0) x = soft_cap<V>(x, args_.soft_cap);
+      if (args_.alibi_slopes != nullptr) {
+        const int32_t distance =
+            p * kKvBlockTokens + static_cast<int32_t>(k) - args_.first_index - query_[row];
+        const auto position = V::add(V::set1(static_cast<float>(distance)), V::iota());
+        x = V::fma(V::set1(args_.alibi_slopes[head_[row]]), position, x);
+      }
+      if (!all) x = V::select(V::mask_from_bits(visible_[i] >> k), x, V::set1(kLowest));
+      V::store(s + k, x);
+      highest = V::max(highest, x);
+    }
+    const float page_max = V::reduce_max(highest);
+    return page_max > max_[row] ? page_max : max_[row];
+  }
+
+  // The factor 1 of a row whose maximum stays is exact, so skipping it or not gives the same bits.
+  template <int R>
+  void rescale(int row, const float* maximum) {
+    alignas(64) float old[V::kLanes] = {};
+    for (int i = 0; i < R; ++i) old[i] = max_[row + i];
+    alignas(64) float factor[V::kLanes];
+    V::store(factor, exp<V>(V::sub(V::load(old), V::load(maximum))));
+    for (int i = 0; i < R; ++i) {
+      if (maximum[i] == old[i]) continue;
+      max_[row + i] = maximum[i];
+      const auto f = V::set1(factor[i]);
+      V::store(sum_[row + i], V::mul(V::load(sum_[row + i]), f));
+      float* out = out_ + (row + i) * shape_.columns;
+      for (int64_t d = 0; d < shape_.columns; d += V::kLanes) V::store(out + d, V::mul(V::load(out + d), f));
+    }
+  }
+
+  // scores -> e^(score - max), 0 where not visible; in place, as bf16 pairs at the row's front where the page
+  // wants them so.
+  void probabilities(int i, int row, int64_t padded) {
+    float* s = scores_ + i * kKvBlockTokens;
+    const auto maximum = V::set1(max_[row]);
+    auto sum = V::load(sum_[row]);
+    for (int64_t k = 0; k < padded; k += 2 * V::kLanes) {
+      typename V::F x[2];
+      for (int j = 0; j < 2; ++j) {
+        x[j] = exp<V>(V::sub(V::load(s + k + j * V::kLanes), maximum));
+        const uint64_t bits = visible_[i] >> (k + j * V::kLanes);
+        if (visible_[i] != ~uint64_t{0}) x[j] = V::select(V::mask_from_bits(bits), x[j], V::zero());
+      }
+      if constexpr (Page::kDotSum) {
+        V::store_bf16_pairs(s + k / 2, x[0], x[1]);
+        sum = V::add_bf16_pairs(sum, s + k / 2);
+      } else {
+        for (int j = 0; j < 2; ++j) {
+          V::store(s + k + j * V::kLanes, x[j]);
+          sum = V::add(sum, x[j]);
+        }
+      }
+    }
+    V::store(sum_[row], sum);
+  }
+};
+
+template <class V>
+void attention(const AttentionArgs& args) {
+  switch (args.kv.type) {
+    case KvType::kF32:
+      return Attention<V, PageF32<V>>(args).run();
+    case KvType::kBF16:
+      return Attention<V, PageBf16<V>>(args).run();
+    case KvType::kI8:
+    case KvType::kI4:
+    case KvType::kK8V4:
+      return;
+  }
+}
+
+}  // namespace
+}  // namespace turgo

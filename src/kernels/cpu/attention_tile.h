@@ -1,0 +1,186 @@
+// Register tiles of attention: up to V::kTileRows rows (a row is one query of one head) times a stretch of
+// keys (scores) or of value columns (output). All tiles do the same operations per output, in the same order
+// of k, so that a row's bits do not depend on which rows it shares a tile with.
+//
+// `a` holds one or two 32-bit words per step and row, broadcast over the columns; `b` is the page. What a
+// step is, a Panel says: one dimension or key in f32, a pair of them in bf16, one key of u8 or nibbles.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/common/kv_block.h"
+
+namespace turgo {
+namespace {
+
+// Columns of one tile: c-th vector from `column` on, in a row of the page that starts at b.
+template <class V>
+struct PanelF32 {
+  static constexpr int kWords = 1;
+  template <int R, int C>
+  static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
+                   int64_t column) {
+    typename V::F values[C];
+    for (int c = 0; c < C; ++c) {
+      values[c] = V::load(reinterpret_cast<const float*>(b) + column + c * V::kLanes);
+    }
+    for (int r = 0; r < R; ++r) {
+      const auto x = V::set1(a[r * lda]);
+      for (int c = 0; c < C; ++c) acc[r][c] = V::fma(x, values[c], acc[r][c]);
+    }
+  }
+};
+
+// Pairs of bf16. With a dot instruction a word is a pair of bf16, else two words are two f32. kHalf: the
+// second of each pair counts as zero, whatever bits stand there (a slot that no token has written yet).
+template <class V, bool kHalf = false>
+struct PanelBf16 {
+  static constexpr int kWords = V::kHasBf16Dot ? 1 : 2;
+  template <int R, int C>
+  static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
+                   int64_t column) {
+    typename V::I pairs[C];
+    for (int c = 0; c < C; ++c) {
+      pairs[c] = V::load_int(b + (column + c * V::kLanes) * 4);
+      if (kHalf) pairs[c] = V::and_int(pairs[c], V::set1_int(0xffff));
+    }
+    for (int r = 0; r < R; ++r) {
+      if constexpr (V::kHasBf16Dot) {
+        const auto x = V::set1_word(a + r * lda);
+        for (int c = 0; c < C; ++c) acc[r][c] = V::dot_bf16(acc[r][c], x, pairs[c]);
+      } else {
+        const auto x0 = V::set1(a[r * lda]), x1 = V::set1(a[r * lda + 1]);
+        for (int c = 0; c < C; ++c) {
+          acc[r][c] = V::fma(x0, V::bf16_low(pairs[c]), acc[r][c]);
+          acc[r][c] = V::fma(x1, V::bf16_high(pairs[c]), acc[r][c]);
+        }
+      }
+    }
+  }
+};
+
+template <class V>
+struct PanelU8 {
+  static constexpr int kWords = 1;
+  template <int R, int C>
+  static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
+                   int64_t column) {
+    typename V::F values[C];
+    for (int c = 0; c < C; ++c) {
+      values[c] = V::load_u8(reinterpret_cast<const uint8_t*>(b) + column + c * V::kLanes);
+    }
+    for (int r = 0; r < R; ++r) {
+      const auto x = V::set1(a[r * lda]);
+      for (int c = 0; c < C; ++c) acc[r][c] = V::fma(x, values[c], acc[r][c]);
+    }
+  }
+};
+
+template <class V>
+struct PanelNibbles {
+  static constexpr int kWords = 1;
+  template <int R, int C>
+  static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
+                   int64_t column) {
+    typename V::F values[C];
+    for (int c = 0; c < C; ++c) {
+      const int64_t d = column + c * V::kLanes;  // vectors never straddle a run of 16
+      const auto* p = reinterpret_cast<const uint8_t*>(b) + d / 32 * 16 + d % 16;
+      values[c] = d % 32 < 16 ? V::load_low_nibble(p) : V::load_high_nibble(p);
+    }
+    for (int r = 0; r < R; ++r) {
+      const auto x = V::set1(a[r * lda]);
+      for (int c = 0; c < C; ++c) acc[r][c] = V::fma(x, values[c], acc[r][c]);
+    }
+  }
+};
+
+struct Tile {
+  const float* a;  // [rows][lda] words
+  int64_t lda;
+  const std::byte* b;  // step s at b + s * b_stride
+  int64_t b_stride;
+  int64_t steps;
+  float* out;  // [rows][ldo], column 0 of the page's row
+  int64_t ldo;
+};
+
+// out[r][column + …] += a · b over R rows and C vectors.
+template <class V, class Panel, int R, int C>
+void multiply_columns(const Tile& t, int64_t column) {
+  typename V::F acc[R][C];
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) acc[r][c] = V::load(t.out + r * t.ldo + column + c * V::kLanes);
+  }
+  for (int64_t s = 0; s < t.steps; ++s) {
+    Panel::template step<R, C>(acc, t.a + s * Panel::kWords, t.lda, t.b + s * t.b_stride, column);
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) V::store(t.out + r * t.ldo + column + c * V::kLanes, acc[r][c]);
+  }
+}
+
+// Columns [begin, end), a multiple of V::kLanes.
+template <class V, class Panel, int R>
+void multiply(const Tile& t, int64_t begin, int64_t end) {
+  constexpr int kMost = V::kTileVectors;
+  int64_t column = begin;
+  for (; column + kMost * V::kLanes <= end; column += kMost * V::kLanes) {
+    multiply_columns<V, Panel, R, kMost>(t, column);
+  }
+  if constexpr (kMost > 2) {
+    for (; column + 2 * V::kLanes <= end; column += 2 * V::kLanes)
+      multiply_columns<V, Panel, R, 2>(t, column);
+  }
+  for (; column < end; column += V::kLanes) multiply_columns<V, Panel, R, 1>(t, column);
+}
+
+// Integer scores: sum over dimensions of q (s16, at most 14 bits and a sign) times u8 or nibbles. Exact, so
+// the order is free. Words of q: with a byte dot, the high bytes of all steps, then the low 7 bits of all
+// steps (sum = high * 128 + low, in two passes over the same accumulators); else two words per step, see
+// dot_u8s16.
+template <class V, bool kNibbles, int R, int C>
+void integer_scores(const Tile& t, int64_t column) {
+  constexpr int kParts = kNibbles ? 2 : 1;  // groups of four dimensions in a step's 32 bits
+  typename V::I acc[R][C];
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) acc[r][c] = V::set1_int(0);
+  }
+  constexpr int kPasses = V::kHasByteDot ? 2 : 1;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const float* a = t.a + pass * t.steps * kParts;
+    if (pass == 1) {
+      for (int r = 0; r < R; ++r) {
+        for (int c = 0; c < C; ++c) acc[r][c] = V::template shift_left<7>(acc[r][c]);
+      }
+    }
+    for (int64_t s = 0; s < t.steps; ++s) {
+      typename V::I bytes[C];
+      for (int c = 0; c < C; ++c) {
+        bytes[c] = V::load_int(t.b + s * t.b_stride + (column + c * V::kLanes) * 4);
+      }
+      for (int part = 0; part < kParts; ++part) {
+        const int64_t word = s * kParts + part;
+        for (int c = 0; c < C; ++c) {
+          const auto u = kNibbles ? V::nibbles(bytes[c], part == 1) : bytes[c];
+          for (int r = 0; r < R; ++r) {
+            if constexpr (V::kHasByteDot) {
+              acc[r][c] = V::dot_u8s8(acc[r][c], u, V::set1_word(a + r * t.lda + word));
+            } else {
+              int32_t q[2];
+              __builtin_memcpy(q, a + r * t.lda + 2 * word, sizeof q);
+              acc[r][c] = V::dot_u8s16(acc[r][c], u, q[0], q[1]);
+            }
+          }
+        }
+      }
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) V::store_int(t.out + r * t.ldo + column + c * V::kLanes, acc[r][c]);
+  }
+}
+
+}  // namespace
+}  // namespace turgo
