@@ -45,15 +45,18 @@ struct PanelBf16 {
       pairs[c] = V::load_int(b + (column + c * V::kLanes) * 4);
       if (kHalf) pairs[c] = V::and_int(pairs[c], V::set1_int(0xffff));
     }
-    for (int r = 0; r < R; ++r) {
-      if constexpr (V::kHasBf16Dot) {
+    if constexpr (V::kHasBf16Dot) {
+      for (int r = 0; r < R; ++r) {
         const auto x = V::set1_word(a + r * lda);
         for (int c = 0; c < C; ++c) acc[r][c] = V::dot_bf16(acc[r][c], x, pairs[c]);
-      } else {
-        const auto x0 = V::set1(a[r * lda]), x1 = V::set1(a[r * lda + 1]);
-        for (int c = 0; c < C; ++c) {
-          acc[r][c] = V::fma(x0, V::bf16_low(pairs[c]), acc[r][c]);
-          acc[r][c] = V::fma(x1, V::bf16_high(pairs[c]), acc[r][c]);
+      }
+    } else {
+      for (int i = 0; i < 2; ++i) {
+        typename V::F values[C];
+        for (int c = 0; c < C; ++c) values[c] = i == 0 ? V::bf16_low(pairs[c]) : V::bf16_high(pairs[c]);
+        for (int r = 0; r < R; ++r) {
+          const auto x = V::set1(a[r * lda + i]);
+          for (int c = 0; c < C; ++c) acc[r][c] = V::fma(x, values[c], acc[r][c]);
         }
       }
     }

@@ -2,7 +2,7 @@
 #include "kernels/cpu/gemm_scalar.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/rows_attention.h"
-#include "kernels/cpu/simd_scalar.h"
+#include "kernels/cpu/simd_avx512.h"
 
 namespace turgo {
 
@@ -16,15 +16,15 @@ const KernelTable kAvx512Table = {
     .pack_activations = scalar::pack_activations,
     .gemm = scalar::gemm,
     // rows
-    .rms_norm = rms_norm<SimdScalar>,
-    .gated_activation = gated_activation<SimdScalar>,
-    .add = add_row<SimdScalar>,
-    .scale = scale_row<SimdScalar>,
-    .soft_cap = soft_cap_row<SimdScalar>,
+    .rms_norm = rms_norm<SimdAvx512>,
+    .gated_activation = gated_activation<SimdAvx512>,
+    .add = add_row<SimdAvx512>,
+    .scale = scale_row<SimdAvx512>,
+    .soft_cap = soft_cap_row<SimdAvx512>,
     // attention
-    .rope = rope<SimdScalar>,
-    .kv_store = kv_store<SimdScalar>,
-    .attention = attention<SimdScalar>,
+    .rope = rope<SimdAvx512>,
+    .kv_store = kv_store<SimdAvx512>,
+    .attention = attention<SimdAvx512>,
 };
 
 }  // namespace turgo

@@ -2,7 +2,7 @@
 #include "kernels/cpu/gemm_scalar.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/rows_attention.h"
-#include "kernels/cpu/simd_scalar.h"
+#include "kernels/cpu/simd_avx2.h"
 
 namespace turgo {
 
@@ -16,15 +16,15 @@ const KernelTable kAvxVnniTable = {
     .pack_activations = scalar::pack_activations,
     .gemm = scalar::gemm,
     // rows
-    .rms_norm = rms_norm<SimdScalar>,
-    .gated_activation = gated_activation<SimdScalar>,
-    .add = add_row<SimdScalar>,
-    .scale = scale_row<SimdScalar>,
-    .soft_cap = soft_cap_row<SimdScalar>,
+    .rms_norm = rms_norm<SimdAvx2>,
+    .gated_activation = gated_activation<SimdAvx2>,
+    .add = add_row<SimdAvx2>,
+    .scale = scale_row<SimdAvx2>,
+    .soft_cap = soft_cap_row<SimdAvx2>,
     // attention
-    .rope = rope<SimdScalar>,
-    .kv_store = kv_store<SimdScalar>,
-    .attention = attention<SimdScalar>,
+    .rope = rope<SimdAvx2>,
+    .kv_store = kv_store<SimdAvx2>,
+    .attention = attention<SimdAvx2>,
 };
 
 }  // namespace turgo
