@@ -7,6 +7,7 @@
 //           quant = round_to_even(x * (127 / absmax)), scale = absmax / 127; S sums the group's quants,
 //           S_low those of its first 16 k. absmax < kTinyAbsmax counts as zero: no denormal scales.
 //   kBF16   [16][t][2] bf16 | [t] f32 sum of the first 16 | [t] f32 sum of the last 16             72 t
+//           pairs of k as in packed bf16 weights: (0, 2), (1, 3), (4, 6), …
 //   kF32    [32][t] f32                                                                            128 t
 #pragma once
 

@@ -144,7 +144,7 @@ void put_words(DType t, const uint8_t* file, int row, uint8_t* block) {
 // Byte offset of element (row, k) of a float panel.
 int64_t float_offset(DType t, int64_t row, int64_t k) {
   int64_t size = dtype_info(t).block_bytes;
-  if (t == DType::kBF16) return (k / 2 * kPanelRows + row) * 4 + k % 2 * 2;
+  if (t == DType::kBF16) return ((k / 4 * 2 + k % 2) * kPanelRows + row) * 4 + k % 4 / 2 * 2;
   return (k * kPanelRows + row) * size;
 }
 

@@ -1,5 +1,5 @@
 // The kernel table of ISA "avx512". This file exports one constant; everything else in it is internal.
-#include "kernels/cpu/gemm_scalar.h"
+#include "kernels/cpu/gemm_avx512.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/rows_attention.h"
 #include "kernels/cpu/simd_avx512.h"
@@ -11,10 +11,10 @@ extern const KernelTable kAvx512Table;
 const KernelTable kAvx512Table = {
     .isa = "avx512",
     // linear
-    .activation_tile = scalar::activation_tile,
-    .activation_bytes = scalar::activation_bytes,
-    .pack_activations = scalar::pack_activations,
-    .gemm = scalar::gemm,
+    .activation_tile = avx512::activation_tile,
+    .activation_bytes = avx512::activation_bytes,
+    .pack_activations = avx512::pack_activations,
+    .gemm = avx512::gemm,
     // rows
     .rms_norm = rms_norm<SimdAvx512>,
     .gated_activation = gated_activation<SimdAvx512>,

@@ -51,8 +51,9 @@ inline int64_t padded_activation_bytes(Precision p, int64_t tile, int64_t m, int
   }
 }
 
-// Loops over panels and tiles; kernels[t - 1] serves a tile of t tokens. Tokens go in chunks that stay in L2.
-inline void run_tiles(const GemmArgs& a, int64_t tile, const TileKernel* kernels) {
+// Loops over panels and tiles; kernel(tokens, panel, tile, groups, out). Tokens go in chunks that stay in L2.
+template <class Kernel>
+void run_tiles(const GemmArgs& a, int64_t tile, Kernel kernel) {
   int64_t groups = (a.weight.k + kGroupK - 1) / kGroupK;
   int64_t panel_bytes = packed_panel_bytes(a.weight.dtype, a.weight.k);
   int64_t bytes = tile_bytes(a.precision, tile, a.weight.k);
@@ -68,10 +69,17 @@ inline void run_tiles(const GemmArgs& a, int64_t tile, const TileKernel* kernels
         int64_t tokens = end - t < tile ? end - t : tile;
         TileOutput out{a.y + t * a.y_stride + row, a.y_stride, a.bias ? a.bias + row : nullptr,
                        static_cast<int>(left < kPanelRows ? left : kPanelRows), a.accumulate};
-        kernels[tokens - 1](data + p * panel_bytes, activations + t / tile * bytes, groups, out);
+        kernel(static_cast<int>(tokens), data + p * panel_bytes, activations + t / tile * bytes, groups, out);
       }
     }
   }
+}
+
+// The same with one kernel per number of tokens: kernels[tokens - 1].
+inline void run_tile_kernels(const GemmArgs& a, int64_t tile, const TileKernel* kernels) {
+  run_tiles(a, tile,
+            [kernels](int tokens, const uint8_t* panel, const uint8_t* activations, int64_t groups,
+                      const TileOutput& out) { kernels[tokens - 1](panel, activations, groups, out); });
 }
 
 inline float bits_to_f32(uint32_t bits) {
@@ -119,12 +127,21 @@ inline void quantize_group(const float* x, int64_t tokens, int64_t t, uint8_t* r
   offsets[tokens + t] = -8 * low;
 }
 
+// Where k of a group lies in pairs of bf16.
+constexpr int bf16_pair(int k) {
+  return k / 4 * 2 + k % 2;
+}
+constexpr int bf16_side(int k) {
+  return k % 4 / 2;
+}
+
 // 32 f32 -> one kBF16 record.
 inline void round_group(const float* x, int64_t tokens, int64_t t, uint8_t* record) {
   float sums[2] = {0, 0};
   for (int i = 0; i < kGroupK; ++i) {
     uint32_t bits = round_to_bf16(x[i]);
-    reinterpret_cast<uint16_t*>(record)[i / 2 * 2 * tokens + t * 2 + i % 2] = static_cast<uint16_t>(bits);
+    reinterpret_cast<uint16_t*>(record)[bf16_pair(i) * 2 * tokens + t * 2 + bf16_side(i)] =
+        static_cast<uint16_t>(bits);
     sums[i / 16] += bits_to_f32(bits << 16);
   }
   float* out = reinterpret_cast<float*>(record + 64 * tokens);

@@ -130,7 +130,7 @@ void tile_bf16(const uint8_t* panel, const uint8_t* tile, int64_t groups, const 
     for (int t = 0; t < T; ++t) {
       float dot[2][kPanelRows] = {};
       for (int k = 0; k < kGroupK; ++k) {
-        float x = bits_to_f32(static_cast<uint32_t>(a[k / 2 * 2 * T + t * 2 + k % 2]) << 16);
+        float x = bits_to_f32(static_cast<uint32_t>(a[bf16_pair(k) * 2 * T + t * 2 + bf16_side(k)]) << 16);
         int half = f.half_scales ? k / 16 : 0;
         for (int r = 0; r < kPanelRows; ++r) dot[half][r] += x * static_cast<float>(w.quant[k][r]);
       }
@@ -182,7 +182,7 @@ float float_weight(const uint8_t* group, int k, int r) {
   } else if constexpr (D == DType::kF16) {
     return f16_to_f32(group + (k * kPanelRows + r) * 2);
   } else {
-    __builtin_memcpy(&half, group + (k / 2 * kPanelRows + r) * 4 + k % 2 * 2, 2);
+    __builtin_memcpy(&half, group + (bf16_pair(k) * kPanelRows + r) * 4 + bf16_side(k) * 2, 2);
     return bits_to_f32(static_cast<uint32_t>(half) << 16);
   }
 }
@@ -200,7 +200,7 @@ void tile_float(const uint8_t* panel, const uint8_t* tile, int64_t groups, const
         float x;
         if constexpr (kRounded) {
           const auto* a = reinterpret_cast<const uint16_t*>(tile + g * kBF16GroupBytes * T);
-          x = bits_to_f32(static_cast<uint32_t>(a[k / 2 * 2 * T + t * 2 + k % 2]) << 16);
+          x = bits_to_f32(static_cast<uint32_t>(a[bf16_pair(k) * 2 * T + t * 2 + bf16_side(k)]) << 16);
         } else {
           x = reinterpret_cast<const float*>(tile + g * kF32GroupBytes * T)[k * T + t];
         }
@@ -216,10 +216,10 @@ void gemm_quantized(const GemmArgs& a) {
   static constexpr TileKernel kInt8[] = {tile_int8<D, 1>, tile_int8<D, 2>, tile_int8<D, 3>, tile_int8<D, 4>};
   static constexpr TileKernel kBF16[] = {tile_bf16<D, 1>, tile_bf16<D, 2>, tile_bf16<D, 3>, tile_bf16<D, 4>};
   static constexpr TileKernel kF32[] = {tile_f32<D, 1>, tile_f32<D, 2>, tile_f32<D, 3>, tile_f32<D, 4>};
-  run_tiles(a, kTile,
-            a.precision == Precision::kInt8   ? kInt8
-            : a.precision == Precision::kBF16 ? kBF16
-                                              : kF32);
+  run_tile_kernels(a, kTile,
+                   a.precision == Precision::kInt8   ? kInt8
+                   : a.precision == Precision::kBF16 ? kBF16
+                                                     : kF32);
 }
 
 template <DType D>
@@ -229,7 +229,7 @@ void gemm_float(const GemmArgs& a) {
   static constexpr TileKernel kF32[] = {tile_float<D, false, 1>, tile_float<D, false, 2>,
                                         tile_float<D, false, 3>, tile_float<D, false, 4>};
   if (a.precision == Precision::kInt8) __builtin_trap();  // the caller picks kBF16 for float weights
-  run_tiles(a, kTile, a.precision == Precision::kBF16 ? kBF16 : kF32);
+  run_tile_kernels(a, kTile, a.precision == Precision::kBF16 ? kBF16 : kF32);
 }
 
 void gemm(const GemmArgs& a) {

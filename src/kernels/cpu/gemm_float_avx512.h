@@ -1,0 +1,363 @@
+// AVX-512: bf16 and f32 activations, 32 rows x T tokens, up to 12 tokens a tile.
+//   bf16 weights x bf16 activations   vdpbf16ps straight from the panel
+//   integer weights x bf16            a group's quants as exact bf16 integers, f32 sum, then the scale
+//   f32, f16 weights x bf16           weights stay f32, activations are widened
+//   anything x f32                    weights exactly as dequantize_row gives them, FMA
+// Where a group must be unpacked it goes through a buffer in L1, so that the arithmetic is one template over
+// T for all types; sums of a tile then live in memory between groups.
+#pragma once
+
+#include "kernels/cpu/quants_avx512.h"
+
+namespace turgo::avx512 {
+namespace {
+
+constexpr int kFloatTile = 12;
+
+struct alignas(64) Sums {
+  float at[kFloatTile][kPanelRows];
+};
+
+TURGO_INLINE __m512bh pair_of(__m512i x) {
+  return __builtin_bit_cast(__m512bh, x);
+}
+
+TURGO_INLINE __m512i broadcast32(const uint8_t* p) {
+  int32_t v;
+  __builtin_memcpy(&v, p, 4);
+  return _mm512_set1_epi32(v);
+}
+
+template <int T>
+TURGO_INLINE void load_sums(const Sums& sums, __m512 (&acc)[T][2]) {
+#pragma GCC unroll 12
+  for (int t = 0; t < T; ++t) {
+    acc[t][0] = _mm512_load_ps(sums.at[t]);
+    acc[t][1] = _mm512_load_ps(sums.at[t] + 16);
+  }
+}
+
+template <int T>
+TURGO_INLINE void save_sums(const __m512 (&acc)[T][2], Sums& sums) {
+#pragma GCC unroll 12
+  for (int t = 0; t < T; ++t) {
+    _mm512_store_ps(sums.at[t], acc[t][0]);
+    _mm512_store_ps(sums.at[t] + 16, acc[t][1]);
+  }
+}
+
+// acc += pairs [first, last) of a [16][32][2] operand times the record's tokens.
+template <int T>
+TURGO_INLINE void dot_pairs(const uint8_t* operand, const uint8_t* record, int first, int last,
+                            __m512 (&acc)[T][2]) {
+#pragma GCC unroll 2
+  for (int p = first; p < last; ++p) {
+    __m512bh w0 = pair_of(load(operand + p * 128)), w1 = pair_of(load(operand + p * 128 + 64));
+#pragma GCC unroll 12
+    for (int t = 0; t < T; ++t) {
+      __m512bh x = pair_of(broadcast32(record + (p * T + t) * 4));
+      acc[t][0] = _mm512_dpbf16_ps(acc[t][0], w0, x);
+      acc[t][1] = _mm512_dpbf16_ps(acc[t][1], w1, x);
+    }
+  }
+}
+
+// --- bf16 weights x bf16 activations ---
+template <int T>
+void tile_bf16(const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
+  __m512 acc[T][2];
+#pragma GCC unroll 12
+  for (int t = 0; t < T; ++t) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
+  for (int64_t g = 0; g < groups; ++g, panel += float_group_bytes_of<DType::kBF16>) {
+#pragma GCC unroll 1
+    for (int i = 0; i < 2048; i += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(panel + kPrefetchAhead + i), _MM_HINT_T0);
+    }
+    dot_pairs<T>(panel, tile + g * kBF16GroupBytes * T, 0, 16, acc);
+  }
+#pragma GCC unroll 12
+  for (int t = 0; t < T; ++t) store_tile_row(acc[t][0], acc[t][1], t, out);
+}
+
+// --- integer weights x bf16 activations ---
+
+// 16-bit words holding quants (upper byte zero) -> bf16 of quant - offset, exactly.
+template <DType D>
+struct Bf16Lookup {
+  __m512i low, high;
+
+  TURGO_INLINE Bf16Lookup() {
+    constexpr int kOffset = quant_format(D).offset;
+    alignas(64) uint16_t table[64];
+    for (int i = 0; i < 64; ++i) {
+      table[i] = static_cast<uint16_t>(f32_to_bits(static_cast<float>(i - kOffset)) >> 16);
+    }
+    low = _mm512_load_si512(table);
+    high = _mm512_load_si512(table + 32);
+  }
+
+  TURGO_INLINE __m512i operator()(__m512i words) const {
+    constexpr QuantFormat f = quant_format(D);
+    if constexpr (f.low_bits + f.high_bits <= 5) return _mm512_permutexvar_epi16(words, low);
+    if constexpr (f.low_bits + f.high_bits == 6) return _mm512_permutex2var_epi16(low, words, high);
+    // 8 bits: each word through f32, whose upper half is the bf16.
+    __m512i offset = _mm512_set1_epi32(f.offset);
+    __m512i even = _mm512_sub_epi32(_mm512_and_si512(words, _mm512_set1_epi32(0xffff)), offset);
+    __m512i odd = _mm512_sub_epi32(_mm512_srli_epi32(words, 16), offset);
+    even = _mm512_castps_si512(_mm512_cvtepi32_ps(even));
+    odd = _mm512_castps_si512(_mm512_cvtepi32_ps(odd));
+    return _mm512_or_si512(_mm512_srli_epi32(even, 16), odd);
+  }
+};
+
+template <DType D, int kWord>
+TURGO_INLINE void word_to_bf16(const uint8_t* group, const Bf16Lookup<D>& lookup, uint8_t* operand) {
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
+    __m512i x = quants<D, kWord>(group, h);
+    uint8_t* dst = operand + kWord * 256 + h * 64;
+    _mm512_store_si512(dst, lookup(_mm512_and_si512(x, _mm512_set1_epi16(0xff))));
+    _mm512_store_si512(dst + 128, lookup(_mm512_srli_epi16(x, 8)));
+  }
+}
+
+template <DType D>
+TURGO_INLINE void group_to_bf16(const uint8_t* group, const Bf16Lookup<D>& lookup, uint8_t* operand) {
+  word_to_bf16<D, 0>(group, lookup, operand);
+  word_to_bf16<D, 1>(group, lookup, operand);
+  word_to_bf16<D, 2>(group, lookup, operand);
+  word_to_bf16<D, 3>(group, lookup, operand);
+  word_to_bf16<D, 4>(group, lookup, operand);
+  word_to_bf16<D, 5>(group, lookup, operand);
+  word_to_bf16<D, 6>(group, lookup, operand);
+  word_to_bf16<D, 7>(group, lookup, operand);
+}
+
+// sums += scale * dot - min * (sum of activations), for the whole group or half by half.
+template <int T>
+void scaled_dot(const uint8_t* operand, const uint8_t* record, const Scales& s, bool halves, bool has_min,
+                Sums& sums) {
+  const auto* group_sums = reinterpret_cast<const float*>(record + 64 * T);
+  int parts = halves ? 2 : 1;
+  for (int i = 0; i < parts; ++i) {
+    __m512 acc[T][2];
+#pragma GCC unroll 12
+    for (int t = 0; t < T; ++t) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
+    dot_pairs<T>(operand, record, i * 8, halves ? i * 8 + 8 : 16, acc);
+#pragma GCC unroll 12
+    for (int t = 0; t < T; ++t) {
+      float x = halves ? group_sums[i * T + t] : group_sums[t] + group_sums[T + t];
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        __m512 sum = _mm512_fmadd_ps(acc[t][h], s.scale[i][h], _mm512_load_ps(sums.at[t] + 16 * h));
+        if (has_min) sum = _mm512_fnmadd_ps(s.min[i][h], _mm512_set1_ps(x), sum);
+        _mm512_store_ps(sums.at[t] + 16 * h, sum);
+      }
+    }
+  }
+}
+
+using ScaledDot = void (*)(const uint8_t*, const uint8_t*, const Scales&, bool, bool, Sums&);
+constexpr ScaledDot kScaledDot[kFloatTile] = {scaled_dot<1>, scaled_dot<2>,  scaled_dot<3>,  scaled_dot<4>,
+                                              scaled_dot<5>, scaled_dot<6>,  scaled_dot<7>,  scaled_dot<8>,
+                                              scaled_dot<9>, scaled_dot<10>, scaled_dot<11>, scaled_dot<12>};
+
+// Calls body(index of the group, block, group) for the groups of a panel.
+template <DType D, class Body>
+TURGO_INLINE void for_groups(const uint8_t* panel, int64_t groups, Body body) {
+  constexpr QuantLayout l = quant_layout(D);
+  for (int64_t b = 0; b < groups; b += l.groups_per_block, panel += l.block_bytes) {
+    for (int g = 0; g < l.groups_per_block; ++g) {
+      const uint8_t* group = panel + l.head_bytes + g * l.group_bytes;
+      prefetch_group<D>(group);
+      body(b + g, panel, group);
+    }
+  }
+}
+
+TURGO_INLINE void clear(Sums& sums, int tokens) {
+  for (int t = 0; t < tokens; ++t) {
+    _mm512_store_ps(sums.at[t], _mm512_setzero_ps());
+    _mm512_store_ps(sums.at[t] + 16, _mm512_setzero_ps());
+  }
+}
+
+TURGO_INLINE void store_tile(const Sums& sums, int tokens, const TileOutput& out) {
+  for (int t = 0; t < tokens; ++t) {
+    store_tile_row(_mm512_load_ps(sums.at[t]), _mm512_load_ps(sums.at[t] + 16), t, out);
+  }
+}
+
+template <DType D>
+void tile_quants_bf16(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t groups,
+                      const TileOutput& out) {
+  constexpr QuantFormat f = quant_format(D);
+  Bf16Lookup<D> lookup;
+  ScaledDot dot = kScaledDot[tokens - 1];
+  alignas(64) uint8_t operand[2048];
+  Sums sums;
+  clear(sums, tokens);
+  for_groups<D>(panel, groups, [&](int64_t g, const uint8_t* block, const uint8_t* group) TURGO_LAMBDA {
+    group_to_bf16<D>(group, lookup, operand);
+    Scales s = load_scales<D>(block, group);
+    dot(operand, tile + g * kBF16GroupBytes * tokens, s, f.half_scales, f.has_min, sums);
+  });
+  store_tile(sums, tokens, out);
+}
+
+// --- f32 weights in a [32 k][32 rows] buffer, or read from the panel ---
+template <int T>
+void fma_f32(const float* w, const uint8_t* record, Sums& sums) {
+  __m512 acc[T][2];
+  load_sums<T>(sums, acc);
+  const auto* x = reinterpret_cast<const float*>(record);
+#pragma GCC unroll 2
+  for (int k = 0; k < kGroupK; ++k) {
+    __m512 w0 = _mm512_loadu_ps(w + k * 32), w1 = _mm512_loadu_ps(w + k * 32 + 16);
+#pragma GCC unroll 12
+    for (int t = 0; t < T; ++t) {
+      __m512 a = _mm512_set1_ps(x[k * T + t]);
+      acc[t][0] = _mm512_fmadd_ps(w0, a, acc[t][0]);
+      acc[t][1] = _mm512_fmadd_ps(w1, a, acc[t][1]);
+    }
+  }
+  save_sums<T>(acc, sums);
+}
+
+// The same with bf16 activations widened to f32.
+template <int T>
+void fma_bf16(const float* w, const uint8_t* record, Sums& sums) {
+  __m512 acc[T][2];
+  load_sums<T>(sums, acc);
+#pragma GCC unroll 1
+  for (int k = 0; k < kGroupK; ++k) {
+    __m512 w0 = _mm512_loadu_ps(w + k * 32), w1 = _mm512_loadu_ps(w + k * 32 + 16);
+    const uint8_t* x = record + bf16_pair(k) * 4 * T + bf16_side(k) * 2;
+#pragma GCC unroll 12
+    for (int t = 0; t < T; ++t) {
+      uint16_t bits;
+      __builtin_memcpy(&bits, x + t * 4, 2);
+      __m512 a =
+          _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int32_t>(static_cast<uint32_t>(bits) << 16)));
+      acc[t][0] = _mm512_fmadd_ps(w0, a, acc[t][0]);
+      acc[t][1] = _mm512_fmadd_ps(w1, a, acc[t][1]);
+    }
+  }
+  save_sums<T>(acc, sums);
+}
+
+using FmaGroup = void (*)(const float*, const uint8_t*, Sums&);
+constexpr FmaGroup kFmaF32[kFloatTile] = {fma_f32<1>, fma_f32<2>,  fma_f32<3>,  fma_f32<4>,
+                                          fma_f32<5>, fma_f32<6>,  fma_f32<7>,  fma_f32<8>,
+                                          fma_f32<9>, fma_f32<10>, fma_f32<11>, fma_f32<12>};
+constexpr FmaGroup kFmaBF16[kFloatTile] = {fma_bf16<1>, fma_bf16<2>,  fma_bf16<3>,  fma_bf16<4>,
+                                           fma_bf16<5>, fma_bf16<6>,  fma_bf16<7>,  fma_bf16<8>,
+                                           fma_bf16<9>, fma_bf16<10>, fma_bf16<11>, fma_bf16<12>};
+
+template <DType D, int kWord>
+TURGO_INLINE void word_to_f32(const uint8_t* group, const Scales& s, float* w) {
+  constexpr QuantFormat f = quant_format(D);
+  constexpr int i = f.half_scales ? kWord / 4 : 0;
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
+    __m512i x = quants<D, kWord>(group, h);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      __m512i q =
+          _mm512_and_si512(_mm512_srli_epi32(x, static_cast<unsigned>(8 * j)), _mm512_set1_epi32(255));
+      q = _mm512_sub_epi32(q, _mm512_set1_epi32(f.offset));
+      __m512 v = _mm512_mul_ps(s.scale[i][h], _mm512_cvtepi32_ps(q));
+      if constexpr (f.has_min) v = _mm512_sub_ps(v, s.min[i][h]);
+      _mm512_store_ps(w + (kWord * 4 + j) * 32 + 16 * h, v);
+    }
+  }
+}
+
+template <DType D>
+void tile_quants_f32(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t groups,
+                     const TileOutput& out) {
+  FmaGroup fma = kFmaF32[tokens - 1];
+  alignas(64) float w[kGroupK * kPanelRows];
+  Sums sums;
+  clear(sums, tokens);
+  for_groups<D>(panel, groups, [&](int64_t g, const uint8_t* block, const uint8_t* group) TURGO_LAMBDA {
+    Scales s = load_scales<D>(block, group);
+    word_to_f32<D, 0>(group, s, w);
+    word_to_f32<D, 1>(group, s, w);
+    word_to_f32<D, 2>(group, s, w);
+    word_to_f32<D, 3>(group, s, w);
+    word_to_f32<D, 4>(group, s, w);
+    word_to_f32<D, 5>(group, s, w);
+    word_to_f32<D, 6>(group, s, w);
+    word_to_f32<D, 7>(group, s, w);
+    fma(w, tile + g * kF32GroupBytes * tokens, sums);
+  });
+  store_tile(sums, tokens, out);
+}
+
+// A group of f16 or bf16 weights as f32; f32 weights are used where they lie.
+template <DType D>
+TURGO_INLINE const float* widen_group(const uint8_t* group, float* w) {
+  if constexpr (D == DType::kF32) return reinterpret_cast<const float*>(group);
+  for (int k = 0; k < kGroupK; ++k) {
+    for (int h = 0; h < 2; ++h) {
+      __m512 v;
+      if constexpr (D == DType::kF16) {
+        v = load_f16(group + k * 64 + 32 * h);
+      } else {
+        __m512i x = load(group + bf16_pair(k) * 128 + 64 * h);
+        x = bf16_side(k) == 0 ? _mm512_slli_epi32(x, 16)
+                              : _mm512_and_si512(x, _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u)));
+        v = _mm512_castsi512_ps(x);
+      }
+      _mm512_store_ps(w + k * 32 + 16 * h, v);
+    }
+  }
+  return w;
+}
+
+template <DType D>
+void tile_floats(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t record_bytes, int64_t groups,
+                 FmaGroup fma, const TileOutput& out) {
+  alignas(64) float w[kGroupK * kPanelRows];
+  Sums sums;
+  clear(sums, tokens);
+  for (int64_t g = 0; g < groups; ++g, panel += float_group_bytes_of<D>) {
+#pragma GCC unroll 1
+    for (int i = 0; i < float_group_bytes_of<D>; i += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(panel + kPrefetchAhead + i), _MM_HINT_T0);
+    }
+    fma(widen_group<D>(panel, w), tile + g * record_bytes * tokens, sums);
+  }
+  store_tile(sums, tokens, out);
+}
+
+// --- entry points ---
+void gemm_bf16_weights(const GemmArgs& a) {
+  static constexpr TileKernel kKernels[kFloatTile] = {
+      tile_bf16<1>, tile_bf16<2>, tile_bf16<3>, tile_bf16<4>,  tile_bf16<5>,  tile_bf16<6>,
+      tile_bf16<7>, tile_bf16<8>, tile_bf16<9>, tile_bf16<10>, tile_bf16<11>, tile_bf16<12>};
+  run_tile_kernels(a, kFloatTile, kKernels);
+}
+
+template <DType D>
+void gemm_float(const GemmArgs& a) {
+  if (a.precision == Precision::kInt8) __builtin_trap();  // the caller picks kBF16 for float weights
+  if (D == DType::kBF16 && a.precision == Precision::kBF16) return gemm_bf16_weights(a);
+  const FmaGroup* fma = a.precision == Precision::kBF16 ? kFmaBF16 : kFmaF32;
+  int64_t record_bytes = group_bytes(a.precision);
+  run_tiles(
+      a, kFloatTile,
+      [=](int tokens, const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
+        tile_floats<D>(tokens, panel, tile, record_bytes, groups, fma[tokens - 1], out);
+      });
+}
+
+template <DType D>
+void gemm_quants_float(const GemmArgs& a) {
+  if (a.precision == Precision::kBF16) return run_tiles(a, kFloatTile, tile_quants_bf16<D>);
+  run_tiles(a, kFloatTile, tile_quants_f32<D>);
+}
+
+}  // namespace
+}  // namespace turgo::avx512
