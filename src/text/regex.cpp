@@ -22,18 +22,25 @@ constexpr uint32_t kMatchesPerClock = 256;
 constexpr const char* kSpaceSet =
     R"(\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 
-// Replaces \s and \S by explicit sets. A \S inside a class stays PCRE's (it differs by U+180E only).
-std::string with_white_space(const std::string& pattern) {
+constexpr const char* kWordSet = R"(\p{L}\p{M}\p{N}\p{Pc})";
+
+// From Oniguruma's meaning (the programs that publish the patterns use it) to PCRE's: \s, \S and \w become
+// explicit sets (a \S or \W inside a class stays PCRE's, which differs by a few rare characters). Classes
+// inside classes, which PCRE would read as something else, are refused.
+std::string adapt(const std::string& pattern, const std::string& what) {
   std::string out;
   bool in_class = false;
+  const auto set = [&](const char* members, bool negated) {
+    return in_class ? std::string(members) : (negated ? "[^" : "[") + std::string(members) + "]";
+  };
   for (size_t i = 0; i < pattern.size(); ++i) {
     const char c = pattern[i];
     if (c == '\\' && i + 1 < pattern.size()) {
       const char next = pattern[++i];
-      if (next == 's')
-        out += in_class ? kSpaceSet : "[" + std::string(kSpaceSet) + "]";
-      else if (next == 'S' && !in_class)
-        out += "[^" + std::string(kSpaceSet) + "]";
+      if (next == 's' || (next == 'S' && !in_class))
+        out += set(kSpaceSet, next == 'S');
+      else if (next == 'w' || (next == 'W' && !in_class))
+        out += set(kWordSet, next == 'W');
       else
         out.append({'\\', next});
       continue;
@@ -45,9 +52,16 @@ std::string with_white_space(const std::string& pattern) {
       if (i + 1 < pattern.size() && pattern[i + 1] == ']') out += pattern[++i];
       continue;
     }
-    if (c == '[' && in_class) {  // literal here, nested class in Oniguruma: not used by published patterns
-      out += "\\[";
-      continue;
+    if (in_class && ((c == '[' && pattern.compare(i, 2, "[:") != 0) || pattern.compare(i, 2, "&&") == 0))
+      fail(ErrorCode::kUnsupported, "{}: expected a pattern without classes inside classes, got {}", what,
+           quote(pattern));
+    if (in_class && c == '[') {  // a POSIX class, [:alpha:]
+      const size_t end = pattern.find(":]", i);
+      if (end != std::string::npos) {
+        out.append(pattern, i, end + 2 - i);
+        i = end + 1;
+        continue;
+      }
     }
     if (c == ']' && in_class) in_class = false;
     out += c;
@@ -81,14 +95,15 @@ Regex::Regex(const std::string& pattern, const std::string& what) : impl_(std::m
   if (pattern.size() > 65536)
     fail(ErrorCode::kUnsupported, "{}: expected a pattern of at most 65536 bytes, got {}", what,
          pattern.size());
-  const std::string adapted = with_white_space(pattern);
+  const std::string adapted = adapt(pattern, what);
   int error = 0;
   PCRE2_SIZE offset = 0;
   impl_->what = what;
   pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
   pcre2_set_parens_nest_limit(context, 100);
   impl_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(adapted.data()), adapted.size(),
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, context);
+                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
+                              &offset, context);
   pcre2_compile_context_free(context);
   if (impl_->code == nullptr) {
     PCRE2_UCHAR message[160];
