@@ -1,7 +1,7 @@
 """InternLM2's forward pass in plain torch, written from the published configuration and paper (arXiv 2403.17297):
 Llama with q, k and v in one matrix whose rows are grouped by kv head: [num_kv_heads][group + 2][head_dim], where the
 last two of a group are k and v; `bias` covers wqkv and wo; rope_scaling {"type": "dynamic", "factor"} is dynamic NTK.
-The reference for tests/goldens/internlm2*; transformers does not carry this family.
+The reference for tests/goldens/models/internlm2*; transformers does not carry this family.
 """
 import torch
 

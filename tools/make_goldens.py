@@ -1,4 +1,4 @@
-"""Writes tests/goldens: tiny random models with the logits that transformers computes for them in f32.
+"""Writes tests/goldens/models: tiny random models with the logits that transformers computes for them in f32.
 
     make_goldens.py [output folder]      needs torch, transformers, safetensors and gguf; works offline
 
@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 import internlm2_forward
 
 PROMPT, TOKENS, VOCAB = 28, 36, 96
-OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", "tests", "goldens")
+OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "goldens", "models")
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 32, "intermediate_size": 48,

@@ -7,7 +7,8 @@
 namespace turgo {
 namespace {
 
-constexpr double kMaxTheta = 1e15, kMaxFactor = 1e6;
+// A base of 1 would make every wavelength the same and YaRN's logarithm zero.
+constexpr double kMinTheta = 1.001, kMaxTheta = 1e15, kMaxFactor = 1e6;
 
 RopeScaling scaling_type(const HyperParams& object, ParamName name, const std::string& type) {
   struct Known {
@@ -64,7 +65,14 @@ void read_scaling_numbers(const HyperParams& outer, const HyperParams& o, const 
   if (rope.scaling == RopeScaling::kDynamicNtk) rope.original_max_position = d.max_position;
 }
 
-void check_long_factors(const HyperParams& o, const RopeConfig& rope) {
+// What the formulas divide by.
+void check_scaling(const HyperParams& o, const RopeConfig& rope) {
+  bool logarithm = rope.scaling == RopeScaling::kYarn || rope.scaling == RopeScaling::kLongRope;
+  if (logarithm && rope.original_max_position < 2)
+    o.bad({"original_max_position_embeddings", "rope.scaling.original_context_length"}, "2 or more");
+  if (rope.scaling == RopeScaling::kDynamicNtk && rope.rotary_dim < 4)
+    fail(ErrorCode::kCorrupt, "{}: dynamic rope scaling: expected a rotary dimension of 4 or more, got {}",
+         quote(o.file().path(), 200), rope.rotary_dim);
   auto pairs = static_cast<size_t>(rope.rotary_dim / 2);
   if (rope.scaling == RopeScaling::kLongRope &&
       (rope.short_factor.size() != pairs || rope.long_factor.size() != pairs))
@@ -90,13 +98,13 @@ std::vector<float> factor_tensor(const ModelFile& file, const char* name, int32_
 
 RopeConfig read_gguf_rope(const HyperParams& p, const RopeDefaults& d) {
   RopeConfig rope;
-  rope.theta = p.get_float({nullptr, "rope.freq_base"}, 1, kMaxTheta, d.theta);
+  rope.theta = p.get_float({nullptr, "rope.freq_base"}, kMinTheta, kMaxTheta, d.theta);
   rope.rotary_dim = rotary_dim(p, p, d);
   ParamName type{"rope.scaling.type", "rope.scaling.type"};
   rope.scaling = scaling_type(p, type, p.get_string(type, "none"));
   rope.original_max_position =
       p.get_int({nullptr, "rope.scaling.original_context_length"}, 1, kMaxPosition, d.max_position);
-  rope.factor = p.get_float({nullptr, "rope.scaling.factor"}, 0, kMaxFactor, 1);
+  rope.factor = p.get_float({nullptr, "rope.scaling.factor"}, 0, kMaxFactor, 0);
   if (rope.factor == 0) rope.factor = 1;  // 0 is written for "none"
   rope.attention_factor = p.get_float({nullptr, "rope.scaling.attn_factor"}, 0, kMaxFactor, 0);
   rope.beta_fast = p.get_float({nullptr, "rope.scaling.yarn_beta_fast"}, 1e-3, kMaxFactor, 32);
@@ -110,7 +118,7 @@ RopeConfig read_gguf_rope(const HyperParams& p, const RopeDefaults& d) {
     rope.short_factor = factor_tensor(file, "rope_factors_short.weight", rope.rotary_dim / 2);
     rope.long_factor = factor_tensor(file, "rope_factors_long.weight", rope.rotary_dim / 2);
   }
-  check_long_factors(p, rope);
+  check_scaling(p, rope);
   return rope;
 }
 
@@ -119,13 +127,14 @@ RopeConfig read_gguf_rope(const HyperParams& p, const RopeDefaults& d) {
 RopeConfig read_rope_object(const HyperParams& outer, const HyperParams& o, const RopeDefaults& d) {
   RopeConfig rope;
   ParamName theta{"rope_theta", nullptr};
-  rope.theta = o.find_float(theta, 1, kMaxTheta).value_or(outer.get_float(theta, 1, kMaxTheta, d.theta));
+  rope.theta = o.find_float(theta, kMinTheta, kMaxTheta)
+                   .value_or(outer.get_float(theta, kMinTheta, kMaxTheta, d.theta));
   rope.rotary_dim = rotary_dim(outer, o, d);
   rope.original_max_position = d.max_position;
   ParamName type{o.has({"rope_type", nullptr}) ? "rope_type" : "type", nullptr};
   rope.scaling = scaling_type(o, type, o.get_string(type, "default"));
   if (rope.scaling != RopeScaling::kNone) read_scaling_numbers(outer, o, d, rope);
-  check_long_factors(o, rope);
+  check_scaling(o, rope);
   return rope;
 }
 
@@ -134,7 +143,7 @@ RopeConfig read_rope(const HyperParams& p, const RopeDefaults& d) {
   for (const char* key : {"rope_parameters", "rope_scaling"})
     if (auto object = p.child(key)) return read_rope_object(p, *object, d);
   RopeConfig rope;
-  rope.theta = p.get_float({"rope_theta", nullptr}, 1, kMaxTheta, d.theta);
+  rope.theta = p.get_float({"rope_theta", nullptr}, kMinTheta, kMaxTheta, d.theta);
   rope.rotary_dim = rotary_dim(p, p, d);
   rope.original_max_position = d.max_position;
   return rope;

@@ -29,6 +29,32 @@ void pack_panels(const RowSource& s, int64_t begin, int64_t end, std::vector<std
   }
 }
 
+// Source bytes between two drops of mapped pages.
+constexpr int64_t kChunkBytes = 16 << 20;
+
+void pack_in_chunks(const RowSource& s, ThreadTeam* team, std::vector<std::vector<std::byte>>& gathered,
+                    std::byte* dst) {
+  int64_t all_panels = num_panels(s.num_rows);
+  int64_t panel_source_bytes = kPanelRows * row_bytes(s.tensor->dtype, s.tensor->shape[1]);
+  int64_t chunk = std::max<int64_t>(1, kChunkBytes / panel_source_bytes);
+  bool whole = s.num_rows == s.tensor->shape[0] && s.k == s.tensor->shape[1] && s.run == s.num_rows;
+  for (int64_t begin = 0; begin < all_panels; begin += chunk) {
+    int64_t end = std::min(all_panels, begin + chunk);
+    auto job = [&](int rank) {
+      Range r = split_range(end - begin, static_cast<int64_t>(gathered.size()), rank);
+      pack_panels(s, begin + r.begin, begin + r.end, gathered[static_cast<size_t>(rank)], dst);
+    };
+    if (team) {
+      team->run(job);
+    } else {
+      job(0);
+    }
+    int64_t drop_bytes = panel_source_bytes * (end - begin);
+    if (whole && end < all_panels)
+      s.tensor->file->drop(s.at(begin * kPanelRows), static_cast<size_t>(drop_bytes));
+  }
+}
+
 }  // namespace
 
 RowSource RowSource::all(const RawTensor& tensor) {
@@ -64,15 +90,7 @@ PackedSegments pack_segments(std::span<const RowSource> sources, WeightBuffer& b
     DType dtype = s.tensor->dtype;
     int64_t size = packed_bytes(dtype, s.num_rows, s.k);
     std::byte* dst = buffer.take(size);
-    auto job = [&](int rank) {
-      Range panels = split_range(num_panels(s.num_rows), ranks, rank);
-      pack_panels(s, panels.begin, panels.end, gathered[static_cast<size_t>(rank)], dst);
-    };
-    if (team) {
-      team->run(job);
-    } else {
-      job(0);
-    }
+    pack_in_chunks(s, team, gathered, dst);
     PackedWeight* last = out.segments.empty() ? nullptr : &out.segments.back();
     bool joins = last && last->dtype == dtype && last->n % kPanelRows == 0 &&
                  last->data + packed_bytes(dtype, last->n, last->k) == dst;

@@ -33,7 +33,8 @@ struct RowSource {
 int64_t packed_size(std::span<const RowSource> sources);
 
 // Packs the sources into consecutive memory of `buffer`. Neighbours of one type become one segment where the
-// panels allow it. Source pages are not dropped here. `team` may be null.
+// panels allow it. Of a large source that is packed whole (a vocabulary's table), mapped pages are dropped on
+// the way, so that it is never resident twice; the rest is the caller's to drop. `team` may be null.
 PackedSegments pack_segments(std::span<const RowSource> sources, WeightBuffer& buffer, ThreadTeam* team);
 
 // The sources' values as f32, row after row; norms and biases. f32, f16 and bf16 only (checked by the

@@ -56,7 +56,7 @@ void read_ropes(const HyperParams& p, DecoderConfig& c) {
   } else {
     c.ropes[1].rotary_dim = c.layers[0].head_dim;
     c.ropes[1].original_max_position = c.max_position;
-    c.ropes[1].theta = p.get_float({"rope_local_base_freq", "rope.freq_base_swa"}, 1, 1e15, kLocalTheta);
+    c.ropes[1].theta = p.get_float({"rope_local_base_freq", "rope.freq_base_swa"}, 1.001, 1e15, kLocalTheta);
   }
   for (LayerConfig& layer : c.layers) layer.rope = layer.attention == AttentionKind::kSliding ? 1 : 0;
 }
