@@ -245,9 +245,11 @@ void attention(const AttentionArgs& args) {
     case KvType::kBF16:
       return Attention<V, PageBf16<V>>(args).run();
     case KvType::kI8:
+      return Attention<V, PageQuantized<V, false, false>>(args).run();
     case KvType::kI4:
+      return Attention<V, PageQuantized<V, true, true>>(args).run();
     case KvType::kK8V4:
-      return;
+      return Attention<V, PageQuantized<V, false, true>>(args).run();
   }
 }
 

@@ -102,5 +102,110 @@ struct PageBf16 {
   }
 };
 
+// int8, int4 and k8v4. Scores: (q_int . u) is exact; then q scale, K scale, and K's zero times the sum of q.
+template <class V, bool kNibbleK, bool kNibbleV>
+struct PageQuantized {
+  static constexpr bool kDotSum = false;
+  // 255 * 16,383 * 512 dimensions still fits an int32.
+  static constexpr int32_t kLargest = 16383;
+
+  static int64_t padded_dim(const PageShape& p) {
+    constexpr int64_t kGroup = kNibbleK ? 8 : 4;
+    return (p.head_dim + kGroup - 1) / kGroup * kGroup;
+  }
+  static int64_t words_per_query(const PageShape& p) { return padded_dim(p) / 2; }
+
+  static void prepare(const PageShape& p, const float* q, float scale, float* words, QueryFactors& factors) {
+    float largest = 0;
+    for (int64_t d = 0; d < p.head_dim; ++d) {
+      const float a = __builtin_fabsf(q[d] * scale);
+      largest = a > largest ? a : largest;
+    }
+    const float inverse = largest > 0 ? static_cast<float>(kLargest) / largest : 0;
+    const int64_t n = padded_dim(p);
+    auto* bytes = reinterpret_cast<uint8_t*>(words);
+    int32_t sum = 0;
+    for (int64_t d = 0; d < n; ++d) {
+      const float x = d < p.head_dim ? q[d] * scale * inverse : 0;
+      const float shifted = x + 12582912.f;  // rounds to nearest even in the low bits
+      int32_t integer;
+      __builtin_memcpy(&integer, &shifted, sizeof integer);
+      integer -= 0x4b400000;
+      sum += integer;
+      if constexpr (V::kHasByteDot) {
+        bytes[d] = static_cast<uint8_t>(integer >> 7);
+        bytes[n + d] = static_cast<uint8_t>(integer & 127);
+      } else {
+        constexpr int64_t kPlace[4] = {0, 2, 1, 3};
+        const auto half = static_cast<int16_t>(integer);
+        __builtin_memcpy(bytes + 2 * (d / 4 * 4 + kPlace[d % 4]), &half, sizeof half);
+      }
+    }
+    factors.scale = largest / static_cast<float>(kLargest);
+    factors.sum = static_cast<float>(sum) * factors.scale;
+  }
+
+  template <int R>
+  static void scores(const PageShape& p, const std::byte* page, const float* words,
+                     const QueryFactors* factors, int64_t keys, float* out) {
+    const Tile t{words, words_per_query(p), page, kKvBlockTokens * 4, padded_dim(p) / (kNibbleK ? 8 : 4),
+                 out,   kKvBlockTokens};
+    constexpr int kMost = V::kTileVectors;  // keys come in multiples of two vectors
+    int64_t column = 0;
+    for (; column + kMost * V::kLanes <= keys; column += kMost * V::kLanes) {
+      integer_scores<V, kNibbleK, R, kMost>(t, column);
+    }
+    for (; column < keys; column += 2 * V::kLanes) integer_scores<V, kNibbleK, R, 2>(t, column);
+
+    const auto* params = reinterpret_cast<const uint16_t*>(page + p.k_params);
+    for (int64_t k = 0; k < keys; k += V::kLanes) {
+      const auto scale = V::load_bf16(params + k), zero = V::load_bf16(params + kKvBlockTokens + k);
+      for (int r = 0; r < R; ++r) {
+        float* s = out + r * kKvBlockTokens + k;
+        const auto x = V::mul(V::to_float(V::load_int(s)), V::set1(factors[r].scale));
+        V::store(s, V::fma(x, scale, V::mul(zero, V::set1(factors[r].sum))));
+      }
+    }
+  }
+
+  // A value is zero + scale * u: the probabilities take the scale, the zeros add up to one number per row.
+  template <int R>
+  static void accumulate(const PageShape& p, const std::byte* page, float* probabilities, int64_t keys,
+                         float* out) {
+    const auto* params = reinterpret_cast<const uint16_t*>(page + p.v_params);
+    const int64_t group_columns = p.columns / p.v_groups;
+    const uint64_t written = ~uint64_t{0} >> (kKvBlockTokens - keys);
+    for (int64_t g = 0; g < p.v_groups; ++g) {
+      alignas(64) float weights[R * kKvBlockTokens];
+      typename V::F zeros[R];
+      for (int r = 0; r < R; ++r) zeros[r] = V::zero();
+      for (int64_t k = 0; k < keys; k += V::kLanes) {
+        const auto mask = V::mask_from_bits(written >> k);
+        const auto* scales = params + g * kKvBlockTokens + k;
+        const auto scale = V::select(mask, V::load_bf16(scales), V::zero());
+        const auto zero = V::select(mask, V::load_bf16(scales + p.v_groups * kKvBlockTokens), V::zero());
+        for (int r = 0; r < R; ++r) {
+          const auto x = V::load(probabilities + r * kKvBlockTokens + k);
+          V::store(weights + r * kKvBlockTokens + k, V::mul(x, scale));
+          zeros[r] = V::fma(x, zero, zeros[r]);
+        }
+      }
+      const int64_t begin = g * group_columns, end = begin + group_columns;
+      for (int r = 0; r < R; ++r) {
+        const auto zero = V::set1(V::reduce_add(zeros[r]));
+        float* o = out + r * p.columns;
+        for (int64_t d = begin; d < end; d += V::kLanes) V::store(o + d, V::add(V::load(o + d), zero));
+      }
+      const int64_t stride = kNibbleV ? p.columns / 2 : p.columns;
+      const Tile t{weights, kKvBlockTokens, page + p.k_bytes, stride, keys, out, p.columns};
+      if constexpr (kNibbleV) {
+        multiply<V, PanelNibbles<V>, R>(t, begin, end);
+      } else {
+        multiply<V, PanelU8<V>, R>(t, begin, end);
+      }
+    }
+  }
+};
+
 }  // namespace
 }  // namespace turgo

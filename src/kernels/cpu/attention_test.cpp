@@ -8,7 +8,7 @@
 namespace turgo {
 namespace {
 
-constexpr KvType kTypes[] = {KvType::kF32, KvType::kBF16};
+constexpr KvType kTypes[] = {KvType::kF32, KvType::kBF16, KvType::kI8, KvType::kI4, KvType::kK8V4};
 
 // Largest error allowed per unit of the largest |V|, for scores of about unit size.
 double tolerance(KvType type) {

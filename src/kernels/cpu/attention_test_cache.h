@@ -64,31 +64,34 @@ inline bool attention_sees(const AttentionArgs& a, int query, int key) {
 
 inline void slow_attention(const AttentionArgs& a, TestCache& cache, std::vector<double>& out) {
   const int n = a.kv.head_dim, tokens = static_cast<int>(cache.block_table.size()) * kKvBlockTokens;
-  std::vector<float> k(static_cast<size_t>(n)), v(static_cast<size_t>(n));
+  const auto row = [n](std::vector<float>& rows, int t) { return rows.data() + int64_t{t} * n; };
+  std::vector<float> k(static_cast<size_t>(tokens * n)), v(k.size());
+  for (int t = 0; t < tokens; ++t) {
+    load_kv_token(a.kv, cache.page(t), t % kKvBlockTokens, row(k, t), row(v, t));
+  }
   out.assign(static_cast<size_t>(a.num_queries * a.group * n), 0);
+  std::vector<double> scores(static_cast<size_t>(tokens));
   for (int i = 0; i < a.num_queries; ++i) {
     for (int h = 0; h < a.group; ++h) {
       const float* q = a.q + i * a.q_stride + h * n;
       double* o = out.data() + (i * a.group + h) * n;
-      std::vector<std::pair<int, double>> scores;
       double highest = a.sinks ? a.sinks[h] : -INFINITY;
       for (int t = 0; t < tokens; ++t) {
+        double& s = scores[static_cast<size_t>(t)] = -INFINITY;
         if (!attention_sees(a, i, t)) continue;
-        load_kv_token(a.kv, cache.page(t), t % kKvBlockTokens, k.data(), v.data());
-        double s = 0;
-        for (int d = 0; d < n; ++d) s += double{q[d]} * double{k[static_cast<size_t>(d)]};
+        s = 0;
+        for (int d = 0; d < n; ++d) s += double{q[d]} * double{row(k, t)[d]};
         s *= double{a.scale};
         if (a.soft_cap > 0) s = double{a.soft_cap} * std::tanh(s / double{a.soft_cap});
         if (a.alibi_slopes) s += double{a.alibi_slopes[h]} * (t - a.first_index - i);
-        scores.emplace_back(t, s);
         highest = std::max(highest, s);
       }
       double sum = a.sinks ? std::exp(double{a.sinks[h]} - highest) : 0;
-      for (auto& [t, s] : scores) {
-        const double p = std::exp(s - highest);
+      for (int t = 0; t < tokens; ++t) {
+        if (!attention_sees(a, i, t)) continue;
+        const double p = std::exp(scores[static_cast<size_t>(t)] - highest);
         sum += p;
-        load_kv_token(a.kv, cache.page(t), t % kKvBlockTokens, k.data(), v.data());
-        for (int d = 0; d < n; ++d) o[d] += p * double{v[static_cast<size_t>(d)]};
+        for (int d = 0; d < n; ++d) o[d] += p * double{row(v, t)[d]};
       }
       for (int d = 0; d < n; ++d) o[d] /= sum;
     }
