@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/gemm_float_avx512.h"
 #include "kernels/cpu/gemm_int8_avx512.h"
+#include "kernels/cpu/pack_avx512.h"
 
 namespace turgo::avx512 {
 namespace {
@@ -17,7 +18,15 @@ int64_t activation_bytes(Precision p, int64_t m, int64_t k) {
 
 void pack_activations(Precision p, const float* x, int64_t x_stride, int64_t m, int64_t k, int64_t tile_begin,
                       int64_t tile_end, std::byte* dst) {
-  pack_tiles(p, activation_tile(p), x, x_stride, m, k, tile_begin, tile_end, dst);
+  int64_t tile = activation_tile(p);
+  switch (p) {
+    case Precision::kInt8:
+      return pack_vectors<Precision::kInt8>(tile, x, x_stride, m, k, tile_begin, tile_end, dst);
+    case Precision::kBF16:
+      return pack_vectors<Precision::kBF16>(tile, x, x_stride, m, k, tile_begin, tile_end, dst);
+    case Precision::kF32:
+      return pack_tiles(p, tile, x, x_stride, m, k, tile_begin, tile_end, dst);
+  }
 }
 
 template <DType D>
