@@ -1,5 +1,5 @@
 // The kernel table of ISA "avx2". This file exports one constant; everything else in it is internal.
-#include "kernels/cpu/gemm_scalar.h"
+#include "kernels/cpu/gemm_avx2.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/rows_attention.h"
 #include "kernels/cpu/simd_avx2.h"
@@ -11,10 +11,10 @@ extern const KernelTable kAvx2Table;
 const KernelTable kAvx2Table = {
     .isa = "avx2",
     // linear
-    .activation_tile = scalar::activation_tile,
-    .activation_bytes = scalar::activation_bytes,
-    .pack_activations = scalar::pack_activations,
-    .gemm = scalar::gemm,
+    .activation_tile = avx2::activation_tile,
+    .activation_bytes = avx2::activation_bytes,
+    .pack_activations = avx2::pack_activations,
+    .gemm = avx2::gemm,
     // rows
     .rms_norm = rms_norm<SimdAvx2>,
     .gated_activation = gated_activation<SimdAvx2>,

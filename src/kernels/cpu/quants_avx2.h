@@ -1,0 +1,148 @@
+// AVX2: the planes of a packed group as operands. A vector holds 8 rows (`part` 0 … 3 of the panel) x 4 k
+// (`word` = k / 4) as unsigned bytes, offset not subtracted. Compiled a second time for AVX-VNNI.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/cpu/gemm_common.h"
+
+#define TURGO_INLINE inline __attribute__((always_inline))
+#define TURGO_LAMBDA __attribute__((always_inline))
+
+namespace turgo::avx2 {
+namespace {
+
+TURGO_INLINE __m256i load(const uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+
+TURGO_INLINE __m256 load_f16(const uint8_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+
+// 8 bytes as i32.
+TURGO_INLINE __m256i load_u8(const uint8_t* p) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+TURGO_INLINE __m256i load_s8(const uint8_t* p) {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+
+TURGO_INLINE __m256i broadcast32(const uint8_t* p) {
+  int32_t v;
+  __builtin_memcpy(&v, p, 4);
+  return _mm256_set1_epi32(v);
+}
+
+// Bits 2 * field … + 1 of every byte, moved up by `up` bits.
+template <int kField, int kUp>
+TURGO_INLINE __m256i crumbs(__m256i x) {
+  constexpr int kShift = 2 * kField - kUp;
+  if constexpr (kShift > 0) x = _mm256_srli_epi16(x, kShift);
+  if constexpr (kShift < 0) x = _mm256_slli_epi16(x, -kShift);
+  return _mm256_and_si256(x, _mm256_set1_epi8(3 << kUp));
+}
+
+// 32 bits -> 32 bytes of `value` or 0.
+TURGO_INLINE __m256i expand_bits(const uint8_t* p, int value) {
+  const __m256i kByteOf = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2,
+                                           2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+  const __m256i kBitOf = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
+  __m256i x = _mm256_and_si256(_mm256_shuffle_epi8(broadcast32(p), kByteOf), kBitOf);
+  return _mm256_and_si256(_mm256_cmpeq_epi8(x, kBitOf), _mm256_set1_epi8(static_cast<char>(value)));
+}
+
+template <DType D, int kWord>
+TURGO_INLINE __m256i quants(const uint8_t* group, int part) {
+  constexpr QuantFormat f = quant_format(D);
+  constexpr QuantLayout l = quant_layout(D);
+  const uint8_t* low = group + l.low_offset + part * 32;
+  const uint8_t* high = group + l.high_offset;
+  __m256i x;
+  if constexpr (f.low_bits == 8) {
+    x = load(low + kWord * 128);
+  } else if constexpr (f.low_bits == 4) {
+    x = load(low + kWord % 4 * 128);
+    if constexpr (kWord >= 4) x = _mm256_srli_epi16(x, 4);
+    x = _mm256_and_si256(x, _mm256_set1_epi8(15));
+  } else {
+    x = crumbs<kWord % 4, 0>(load(low + kWord / 4 * 128));
+  }
+  if constexpr (f.high_bits == 1) {
+    x = _mm256_or_si256(x, expand_bits(high + kWord * 16 + part * 4, 1 << f.low_bits));
+  } else if constexpr (f.high_bits == 2) {
+    x = _mm256_or_si256(x, crumbs<kWord % 4, 4>(load(high + part * 32 + kWord / 4 * 128)));
+  }
+  return x;
+}
+
+// Scales of 8 rows of a group: weight = scale[half of k] * quant - min[half of k]. Types without sub-scales
+// per 16 k use index 0.
+struct Scales {
+  __m256 scale[2], min[2];
+};
+
+template <DType D>
+TURGO_INLINE Scales load_scales(const uint8_t* block, const uint8_t* group, int part) {
+  constexpr QuantFormat f = quant_format(D);
+  Scales s;
+  __m256 d = load_f16(block + 16 * part);
+  __m256 m = _mm256_setzero_ps();
+  if constexpr (f.has_min) m = load_f16(block + 64 + 16 * part);
+  const uint8_t* sub = group + 8 * part;
+  if constexpr (D == DType::kQ2_K) {
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      __m256i v = load_u8(sub + 32 * i);
+      s.scale[i] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(15))));
+      s.min[i] = _mm256_mul_ps(m, _mm256_cvtepi32_ps(_mm256_srli_epi32(v, 4)));
+    }
+  } else if constexpr (f.half_scales) {
+    s.scale[0] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(load_s8(sub)));
+    s.scale[1] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(load_s8(sub + 32)));
+  } else if constexpr (f.super_block) {
+    s.scale[0] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(load_u8(sub)));
+    s.min[0] = _mm256_mul_ps(m, _mm256_cvtepi32_ps(load_u8(sub + 32)));
+  } else {
+    s.scale[0] = d;
+    s.min[0] = _mm256_xor_ps(m, _mm256_set1_ps(-0.0f));  // stored as + m
+  }
+  return s;
+}
+
+// Calls body(index of the group, block, group) for the groups of a panel.
+template <DType D, class Body>
+TURGO_INLINE void for_groups(const uint8_t* panel, int64_t groups, Body body) {
+  constexpr QuantLayout l = quant_layout(D);
+  for (int64_t b = 0; b < groups; b += l.groups_per_block, panel += l.block_bytes) {
+    for (int g = 0; g < l.groups_per_block; ++g) {
+      const uint8_t* group = panel + l.head_bytes + g * l.group_bytes;
+#pragma GCC unroll 1
+      for (int i = 0; i < l.group_bytes; i += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(group + 8192 + i), _MM_HINT_T0);
+      }
+      body(b + g, panel, group);
+    }
+  }
+}
+
+// Sums of a tile between passes, and their way to y.
+constexpr int kMaxTile = 6;
+
+struct alignas(32) Sums {
+  float at[kMaxTile][kPanelRows];
+};
+
+TURGO_INLINE void clear(Sums& sums, int tokens) {
+  for (int t = 0; t < tokens; ++t) {
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) _mm256_store_ps(sums.at[t] + 8 * v, _mm256_setzero_ps());
+  }
+}
+
+TURGO_INLINE void store_tile(const Sums& sums, int tokens, const TileOutput& out) {
+  for (int t = 0; t < tokens; ++t) store_sums(sums.at[t], t, out);
+}
+
+}  // namespace
+}  // namespace turgo::avx2
