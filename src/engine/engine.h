@@ -8,31 +8,16 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "engine/engine_config.h"
 #include "engine/request.h"
+#include "engine/stream_event.h"
 #include "models/decoder.h"
 
 namespace turgo {
-
-struct EngineConfig {
-  int32_t session_len = 0;  // 0 = the model's own context
-  int32_t max_batch_size = 128;
-  int32_t max_prefill_tokens = 512;    // token budget of a step: decodes first, prefill chunks fill the rest
-  double cache_max_entry_count = 0.8;  // share of the free memory, or > 1: number of blocks
-  int32_t max_queue = 1024;            // requests waiting; beyond: Error{kResourceExhausted}
-  KvType kv_type = KvType::kBF16;
-  bool enable_prefix_caching = true;
-};
-
-// One event of a stream: zero or more tokens, and on the last event the reason and statistics.
-struct StreamEvent {
-  std::vector<OutputToken> tokens;
-  FinishReason finish = FinishReason::kNone;
-  std::string error;  // with FinishReason::kError
-  RequestStats stats;
-};
 
 // The consumer's end of a request. Safe to drop at any time: that cancels the request.
 class Stream {

@@ -11,15 +11,11 @@
 #include "core/error.h"
 #include "core/tensor.h"
 #include "sampling/sampling_params.h"
+#include "sampling/token_logprob.h"
 
 namespace turgo {
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
-
-struct TokenLogprob {
-  int32_t token_id;
-  float logprob;
-};
 
 struct OutputToken {
   int32_t token_id = -1;
@@ -27,12 +23,12 @@ struct OutputToken {
   std::vector<TokenLogprob> top_logprobs;  // descending
 };
 
-// Looks at each token before it reaches the stream. kStop ends the request; the token that caused it is not
-// part of the answer if drop_last_tokens says so. Called on the engine's thread: short, and it must not
-// throw.
+// Looks at each token before it reaches the stream (stop ids never get here). kStop ends the request with
+// this token, kDropAndStop without it: then it is neither streamed nor part of the session. Called on the
+// engine's thread: short, and it must not throw.
 class TokenObserver {
  public:
-  enum class Verdict : uint8_t { kContinue, kStop };
+  enum class Verdict : uint8_t { kContinue, kStop, kDropAndStop };
   virtual ~TokenObserver() = default;
   virtual Verdict on_token(const OutputToken& token) = 0;
 };
@@ -51,9 +47,9 @@ struct Request {
   std::vector<float> embeddings;   // rows of hidden_size, for image spans
   std::string embeddings_hash;     // content hash of what the rows show; part of the prefix key
   SamplingParams sampling;
-  int32_t max_new_tokens = 512;
-  std::vector<int32_t> stop_token_ids;  // beside the model's own EOS ids
-  bool ignore_eos = false;
+  int32_t max_new_tokens = 512;         // 0 = only fill the cache
+  std::vector<int32_t> stop_token_ids;  // beside the model's own EOS ids; never part of the answer
+  bool ignore_eos = false;              // the model's EOS ids are ordinary tokens
   std::shared_ptr<TokenObserver> observer;
   std::shared_ptr<TokenMask> mask;
 
@@ -61,8 +57,8 @@ struct Request {
   // rewinds).
   std::string session_id;  // empty = stateless
   int32_t step = -1;
-  std::string owner;  // salt of the prefix cache and owner of the session
-  int32_t priority = 0;
+  std::string owner;     // salt of the prefix cache and owner of the session
+  int32_t priority = 0;  // smaller is served first, as in vLLM
 };
 
 struct RequestStats {

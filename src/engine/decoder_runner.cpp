@@ -1,0 +1,191 @@
+#include "engine/decoder_runner.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+#include "engine/engine.h"
+#include "engine/engine_thread.h"
+
+namespace turgo {
+namespace {
+
+// Logits of a whole prompt are computed in parts of this many bytes: 85 rows of SmolLM2, 16 of Gemma 3.
+constexpr int64_t kMaxLogitsBytes = 16 << 20;
+
+std::vector<int64_t> block_bytes(const Decoder& decoder) {
+  std::vector<int64_t> bytes;
+  for (const CacheSpec& spec : decoder.cache_specs()) bytes.push_back(spec.block_bytes);
+  return bytes;
+}
+
+ModelLimits limits_of(const Decoder& decoder) {
+  const DecoderConfig& c = decoder.config();
+  ModelLimits l;
+  l.vocab_size = c.vocab_size;
+  l.hidden_size = c.hidden_size;
+  l.session_len = decoder.session_len();
+  l.max_rows = decoder.max_rows();
+  l.max_logits_rows =
+      static_cast<int32_t>(std::clamp<int64_t>(kMaxLogitsBytes / 4 / c.vocab_size, 1, decoder.max_rows()));
+  l.eos_token_ids = c.eos_token_ids;
+  // Length-dependent rope scalings are chosen from session_len.
+  l.cache_key = fmt::format("/rope{}", decoder.session_len());
+  for (const CacheSpec& spec : decoder.cache_specs())
+    if (!spec.geometry.empty()) l.cache_key += fmt::format("/{}", kv_type_name(spec.geometry[0].type));
+  return l;
+}
+
+}  // namespace
+
+DecoderRunner::DecoderRunner(std::shared_ptr<Decoder> decoder, int32_t num_blocks)
+    : decoder_(std::move(decoder)),
+      limits_(limits_of(*decoder_)),
+      pool_(block_bytes(*decoder_), num_blocks),
+      sequences_(decoder_->cache_specs().size()) {
+  for (const RopeConfig& rope : decoder_->config().ropes)
+    num_axes_ = std::max(num_axes_, static_cast<int32_t>(rope.mrope_section.size()));
+}
+
+template <class T>
+T* DecoderRunner::room(std::shared_ptr<void>& buffer, int64_t& capacity, int64_t count) {
+  if (count > capacity) {
+    buffer.reset();
+    capacity = 0;
+    buffer = decoder_->executor().allocate(count * static_cast<int64_t>(sizeof(T)));
+    capacity = count;
+  }
+  return static_cast<T*>(buffer.get());
+}
+
+// In stream order, and one after the other: a later copy may read what an earlier one wrote.
+void DecoderRunner::run_block_ops(const StepPlan& plan) {
+  if (plan.block_ops.empty()) return;
+  int32_t highest = 0;
+  for (const BlockOp& op : plan.block_ops) highest = std::max(highest, op.to);
+  pool_.commit(highest + 1);
+  decoder_->executor().host_phase(1, [&](int64_t) {
+    for (const BlockOp& op : plan.block_ops) pool_.copy_or_clear(op.to, op.from);
+  });
+}
+
+void DecoderRunner::fill_rows(const StepPlan& plan) {
+  int64_t hidden_size = limits_.hidden_size, num_blocks = 0;
+  num_embeddings_ = 0;
+  for (const StepSlice& s : plan.slices) {
+    num_blocks += (s.first_index + s.num_rows + kKvBlockTokens - 1) / kKvBlockTokens;
+    num_embeddings_ += s.num_embeddings;
+  }
+  auto* ids = room<int32_t>(ids_, ids_capacity_, plan.num_rows);
+  auto* positions = room<int32_t>(positions_, positions_capacity_, int64_t{plan.num_rows} * num_axes_);
+  auto* tables = room<int32_t>(tables_, tables_capacity_, num_blocks);
+  auto* embeddings = num_embeddings_
+                         ? room<float>(embeddings_, embeddings_capacity_, num_embeddings_ * hidden_size)
+                         : nullptr;
+  for (auto& group : sequences_) group.clear();
+  logits_rows_.clear();
+  first_logit_.clear();
+  int32_t row = 0;
+  for (const StepSlice& s : plan.slices) {
+    std::copy_n(s.token_ids, s.num_rows, ids + row);
+    for (int32_t i = 0; i < s.num_rows; ++i)
+      std::fill_n(positions + int64_t{row + i} * num_axes_, num_axes_, s.first_index + i);
+    int32_t blocks = (s.first_index + s.num_rows + kKvBlockTokens - 1) / kKvBlockTokens;
+    std::copy_n(s.block_table, blocks, tables);
+    if (s.num_embeddings) {
+      std::copy_n(s.embeddings, s.num_embeddings * hidden_size, embeddings);
+      embeddings += s.num_embeddings * hidden_size;
+    }
+    SequenceRows rows;
+    rows.row_begin = row;
+    rows.num_rows = s.num_rows;
+    rows.first_index = s.first_index;
+    rows.block_table = tables;
+    for (auto& group : sequences_) group.push_back(rows);
+    bool wants_logits = s.all_logits || s.sampler;
+    first_logit_.push_back(wants_logits ? static_cast<int64_t>(logits_rows_.size()) : -1);
+    if (wants_logits)
+      for (int32_t i = s.all_logits ? 0 : s.num_rows - 1; i < s.num_rows; ++i)
+        logits_rows_.push_back(row + i);
+    tables += blocks;
+    row += s.num_rows;
+  }
+}
+
+void DecoderRunner::execute(const StepPlan& plan, StepResult& result) {
+  CHECK(plan.num_rows <= limits_.max_rows, "{} rows", plan.num_rows);
+  run_block_ops(plan);
+  fill_rows(plan);
+  StepInput in;
+  in.num_rows = plan.num_rows;
+  in.token_ids = static_cast<const int32_t*>(ids_.get());
+  if (num_embeddings_)
+    in.embeddings = f32_matrix(static_cast<float*>(embeddings_.get()), num_embeddings_, limits_.hidden_size);
+  in.positions = static_cast<const int32_t*>(positions_.get());
+  in.num_axes = num_axes_;
+  in.sequences = sequences_;
+  in.pools = pool_.bases();
+  in.logits_rows = logits_rows_;
+  auto num_logits = static_cast<int64_t>(logits_rows_.size());
+  auto* logits =
+      num_logits ? room<float>(logits_, logits_capacity_, num_logits * limits_.vocab_size) : nullptr;
+  decoder_->forward(in, f32_matrix(logits, num_logits, limits_.vocab_size));
+  take_logits(plan, result, logits);
+  decoder_->executor().synchronize();
+}
+
+void DecoderRunner::take_logits(const StepPlan& plan, StepResult& result, float* logits) {
+  if (logits_rows_.empty()) return;
+  auto vocab = static_cast<size_t>(limits_.vocab_size);
+  for (size_t i = 0; i < plan.slices.size(); ++i)
+    if (plan.slices[i].all_logits)
+      result.slices[i].logits.resize(vocab * static_cast<size_t>(plan.slices[i].num_rows));
+  decoder_->executor().host_phase(static_cast<int64_t>(plan.slices.size()), [&, logits, vocab](int64_t i) {
+    const StepSlice& s = plan.slices[static_cast<size_t>(i)];
+    int64_t first = first_logit_[static_cast<size_t>(i)];
+    if (first < 0) return;
+    SliceResult& r = result.slices[static_cast<size_t>(i)];
+    float* row = logits + first * static_cast<int64_t>(vocab);
+    if (s.all_logits) {
+      std::copy_n(row, r.logits.size(), r.logits.data());
+      return;
+    }
+    auto scratch = borrow_scratch();
+    const uint32_t* allowed = nullptr;
+    if (s.mask) {
+      scratch->allowed.assign((vocab + 31) / 32, 0);
+      s.mask->fill(scratch->allowed);
+      allowed = scratch->allowed.data();
+    }
+    r.token = s.sampler->sample({row, vocab}, s.sample_position, allowed, *scratch);
+    return_scratch(std::move(scratch));
+  });
+}
+
+std::unique_ptr<SampleScratch> DecoderRunner::borrow_scratch() {
+  std::lock_guard lock(scratch_mutex_);
+  if (scratch_.empty()) return std::make_unique<SampleScratch>();
+  auto scratch = std::move(scratch_.back());
+  scratch_.pop_back();
+  return scratch;
+}
+
+void DecoderRunner::return_scratch(std::unique_ptr<SampleScratch> scratch) {
+  std::lock_guard lock(scratch_mutex_);
+  scratch_.push_back(std::move(scratch));
+}
+
+std::unique_ptr<Engine> Engine::create(std::shared_ptr<Decoder> decoder, const EngineConfig& config) {
+  int64_t bytes = 0;
+  for (const CacheSpec& spec : decoder->cache_specs()) bytes += spec.block_bytes;
+  if (config.session_len > decoder->session_len())
+    fail(ErrorCode::kInvalidArgument, "session_len: the model was loaded for {} tokens, got {}",
+         decoder->session_len(), config.session_len);
+  int32_t session_len = config.session_len > 0 ? config.session_len : decoder->session_len();
+  int32_t num_blocks = plan_num_blocks(config.cache_max_entry_count, bytes, config.max_batch_size,
+                                       session_len, available_memory_bytes());
+  auto runner = std::make_unique<DecoderRunner>(decoder, num_blocks);
+  return create_engine(std::move(runner), num_blocks, config, decoder);
+}
+
+}  // namespace turgo

@@ -1,0 +1,618 @@
+// The laws of the engine's contract over the fake model, bit for bit, and its behaviour at the edges.
+#include "engine/engine_core.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/core_harness.h"
+
+namespace turgo {
+namespace {
+
+constexpr int32_t kLengths[] = {1, 2, 63, 64, 65, 127, 128, 129, 200};
+
+EngineConfig uncached() {
+  EngineConfig c = CoreHarness::small_config();
+  c.enable_prefix_caching = false;
+  return c;
+}
+
+// An engine without caching and with room for all, one request alone.
+std::vector<int32_t> reference(Request r) {
+  CoreHarness h(64, uncached());
+  r.session_id.clear();
+  r.step = -1;
+  return h.answer(std::move(r));
+}
+
+template <class F>
+Error expect_error(F f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e;
+  }
+  ADD_FAILURE() << "no error";
+  return Error(ErrorCode::kIo, "");
+}
+
+TEST(Engine, GreedyFollowsTheModel) {
+  CoreHarness h;
+  for (int32_t n : kLengths) {
+    Request r = test_request(n, 10, 4);
+    r.sampling = {};
+    r.sampling.temperature = 0;
+    std::vector<int32_t> context = r.input_ids;
+    auto tokens = h.answer(r);
+    ASSERT_EQ(tokens.size(), 10u);
+    for (int32_t t : tokens) {
+      auto logits = h.runner.logits_after(context);
+      EXPECT_EQ(t, std::max_element(logits.begin(), logits.end()) - logits.begin());
+      context.push_back(t);
+    }
+  }
+}
+
+TEST(EngineLaw, BatchOfNIsNSingles) {
+  CoreHarness h;
+  std::vector<std::shared_ptr<CollectingSink>> sinks;
+  for (uint32_t i = 0; i < 40; ++i) sinks.push_back(h.submit(test_request(kLengths[i % 9], 5 + i % 70, i)));
+  h.run();
+  EXPECT_LE(h.runner.max_step_rows, 64);
+  for (uint32_t i = 0; i < 40; ++i)
+    EXPECT_EQ(sinks[i]->tokens, reference(test_request(kLengths[i % 9], 5 + i % 70, i))) << i;
+}
+
+TEST(EngineLaw, ChunkedIsWholePrefill) {
+  for (int32_t chunk : {1, 7, 63, 64, 65, 128}) {
+    EngineConfig c = CoreHarness::small_config();
+    c.max_prefill_tokens = chunk;
+    c.max_batch_size = 1;
+    CoreHarness h(64, c);
+    for (uint32_t i = 0; i < 9; ++i)
+      EXPECT_EQ(h.answer(test_request(kLengths[i], 70, i)), reference(test_request(kLengths[i], 70, i)))
+          << chunk << " " << i;
+  }
+}
+
+TEST(EngineLaw, PrefixHitIsMissAndSkipsTheWork) {
+  CoreHarness h;
+  for (int32_t n : kLengths) {
+    for (uint32_t seed : {10u, 11u}) {
+      auto first = h.answer(test_request(n, 70, seed));
+      int64_t rows = h.runner.num_rows;
+      auto sink = h.submit(test_request(n, 70, seed));
+      h.run();
+      EXPECT_EQ(sink->tokens, first);
+      EXPECT_EQ(first, reference(test_request(n, 70, seed)));
+      int32_t cached = (n - 1) / 64 * 64;
+      EXPECT_EQ(sink->stats.cached_tokens, cached) << n;
+      EXPECT_EQ(h.runner.num_rows - rows, n - cached + 69);
+    }
+  }
+}
+
+TEST(EngineLaw, StatefulIsStateless) {
+  for (int32_t n : kLengths)
+    for (uint32_t seed : {20u, 21u, 30u, 45u}) {
+      CoreHarness h;
+      std::vector<int32_t> history;
+      for (uint32_t turn = 0; turn < 3; ++turn) {
+        Request r = test_request(turn == 0 ? n : 1 + static_cast<int32_t>(turn) * 31, 20, seed + turn * 4);
+        Request stateless = r;
+        stateless.input_ids = history;
+        stateless.input_ids.insert(stateless.input_ids.end(), r.input_ids.begin(), r.input_ids.end());
+        r.session_id = "s";
+        int64_t rows = h.runner.num_rows;
+        auto sink = h.submit(r);
+        h.run();
+        EXPECT_EQ(sink->tokens, reference(stateless)) << n << " turn " << turn;
+        EXPECT_EQ(sink->stats.history_tokens, static_cast<int32_t>(history.size()));
+        // Only the new tokens, and the last one of the turn before, which was drawn but never computed.
+        int64_t expected = static_cast<int64_t>(r.input_ids.size()) + (turn > 0 ? 1 : 0) + 19;
+        EXPECT_EQ(h.runner.num_rows - rows, expected) << n << " turn " << turn;
+        history = stateless.input_ids;
+        history.insert(history.end(), sink->tokens.begin(), sink->tokens.end());
+        EXPECT_EQ(h.core.sessions().get("s", "").tokens, history);
+      }
+    }
+}
+
+TEST(EngineLaw, RewoundIsNeverSaid) {
+  for (int32_t step : {0, 1, 62, 63, 64, 65, 100, 128, 150}) {
+    CoreHarness h;
+    Request r = test_request(130, 21, 7);
+    r.session_id = "s";
+    h.answer(r);
+    auto tokens = h.core.sessions().get("s", "").tokens;
+    ASSERT_EQ(tokens.size(), 151u);
+    Request again = test_request(33, 20, 9);
+    Request stateless = again;
+    stateless.input_ids.insert(stateless.input_ids.begin(), tokens.begin(), tokens.begin() + step);
+    again.session_id = "s";
+    again.step = step;
+    EXPECT_EQ(h.answer(again), reference(stateless)) << step;
+  }
+}
+
+TEST(EngineLaw, RegenerateNeedsNoNewInput) {
+  CoreHarness h;
+  Request r = test_request(100, 30, 13);
+  r.session_id = "s";
+  auto first = h.answer(r);
+  Request again = test_request(0, 30, 13);
+  again.session_id = "s";
+  again.step = 100;
+  int64_t rows = h.runner.num_rows;
+  EXPECT_EQ(h.answer(again), first);
+  EXPECT_LE(h.runner.num_rows - rows, 30);
+}
+
+TEST(EngineLaw, ForkIsCopy) {
+  for (int32_t n : kLengths) {
+    CoreHarness h;
+    Request r = test_request(n, 20, 3);
+    r.session_id = "a";
+    h.answer(r);
+    auto history = h.core.sessions().get("a", "").tokens;
+    h.core.sessions().fork("a", "b", "", h.now);
+    h.core.sessions().fork("a", "c", "", h.now);
+    std::vector<std::shared_ptr<CollectingSink>> sinks;
+    std::vector<Request> stateless;
+    const char* ids[] = {"a", "b", "c"};
+    for (uint32_t i = 0; i < 3; ++i) {
+      Request next = test_request(5 + static_cast<int32_t>(i) * 40, 90, 50 + i);
+      stateless.push_back(next);
+      stateless.back().input_ids.insert(stateless.back().input_ids.begin(), history.begin(), history.end());
+      next.session_id = ids[i];
+      sinks.push_back(h.submit(next));
+    }
+    h.run();
+    for (size_t i = 0; i < 3; ++i) EXPECT_EQ(sinks[i]->tokens, reference(stateless[i])) << n << " fork " << i;
+    // One after the other as well, the source last.
+    auto b = h.core.sessions().get("b", "").tokens;
+    h.core.sessions().fork("b", "d", "", h.now);
+    for (const char* id : {"d", "b"}) {
+      Request next = test_request(9, 40, id[0]);
+      Request alone = next;
+      alone.input_ids.insert(alone.input_ids.begin(), b.begin(), b.end());
+      next.session_id = id;
+      EXPECT_EQ(h.answer(next), reference(alone)) << n << id;
+    }
+  }
+}
+
+TEST(EngineLaw, PreemptedIsNot) {
+  // 8 blocks; each request needs 5: they push each other out again and again, and all end with their own
+  // tokens.
+  CoreHarness h(8);
+  std::vector<std::shared_ptr<CollectingSink>> sinks;
+  for (uint32_t i = 0; i < 6; ++i)
+    sinks.push_back(h.submit(test_request(60 + static_cast<int32_t>(i), 230, i)));
+  h.run();
+  EXPECT_GT(h.core.scheduler().num_preemptions(), 0);
+  for (uint32_t i = 0; i < 6; ++i)
+    EXPECT_EQ(sinks[i]->tokens, reference(test_request(60 + static_cast<int32_t>(i), 230, i))) << i;
+  EXPECT_EQ(h.core.blocks().num_active(), 0);
+}
+
+TEST(EngineLaw, EvictedSessionIsRecomputed) {
+  CoreHarness h(8);
+  std::vector<std::vector<int32_t>> history(5);
+  for (uint32_t turn = 0; turn < 3; ++turn)
+    for (uint32_t s = 0; s < 5; ++s) {
+      Request r = test_request(50, 20, s + turn);
+      Request stateless = r;
+      stateless.input_ids.insert(stateless.input_ids.begin(), history[s].begin(), history[s].end());
+      r.session_id = std::string(1, static_cast<char>('a' + s));
+      auto tokens = h.answer(r);
+      EXPECT_EQ(tokens, reference(stateless));
+      history[s] = stateless.input_ids;
+      history[s].insert(history[s].end(), tokens.begin(), tokens.end());
+    }
+}
+
+TEST(EngineLaw, EmbeddingRowsSurviveEvictionAndTurns) {
+  auto with_image = [](uint32_t seed, float pixel, const std::string& hash) {
+    Request r = test_request(100, 20, seed);
+    for (int i = 30; i < 80; ++i) {
+      r.input_ids[static_cast<size_t>(i)] = -1;
+      r.embeddings.push_back(pixel + static_cast<float>(i));
+      r.embeddings.push_back(pixel);
+    }
+    r.embeddings_hash = hash;
+    return r;
+  };
+  CoreHarness h(16);
+  auto a = h.answer(with_image(2, 1, "one"));
+  EXPECT_EQ(a, reference(with_image(2, 1, "one")));
+  auto sink = h.submit(with_image(2, 1, "one"));
+  h.run();
+  EXPECT_EQ(sink->tokens, a);
+  EXPECT_EQ(sink->stats.cached_tokens, 64);
+  sink = h.submit(with_image(2, 5, "two"));  // another image behind the same ids: no hit
+  h.run();
+  EXPECT_EQ(sink->stats.cached_tokens, 0);
+  EXPECT_EQ(sink->tokens, reference(with_image(2, 5, "two")));
+  sink = h.submit(with_image(2, 1, ""));  // unknown content is never cached
+  h.run();
+  EXPECT_EQ(sink->stats.cached_tokens, 0);
+
+  // Over two turns with an image each, evicted in between.
+  Request first = with_image(4, 2, "x"), second = with_image(6, 3, "y");
+  Request whole = first;
+  first.session_id = second.session_id = "s";
+  auto t = h.answer(first);
+  for (uint32_t i = 0; i < 6; ++i) h.answer(test_request(300, 5, 70 + i));
+  whole.input_ids.insert(whole.input_ids.end(), t.begin(), t.end());
+  whole.input_ids.insert(whole.input_ids.end(), second.input_ids.begin(), second.input_ids.end());
+  whole.embeddings.insert(whole.embeddings.end(), second.embeddings.begin(), second.embeddings.end());
+  whole.sampling = second.sampling;
+  whole.max_new_tokens = second.max_new_tokens;
+  EXPECT_EQ(h.answer(second), reference(whole));
+}
+
+TEST(Engine, IdenticalPromptsThatArriveTogetherAreComputedOnce) {
+  CoreHarness h;
+  std::vector<std::shared_ptr<CollectingSink>> sinks;
+  for (int i = 0; i < 4; ++i) sinks.push_back(h.submit(test_request(300, 1, 8)));
+  h.run();
+  for (auto& s : sinks) EXPECT_EQ(s->tokens, sinks[0]->tokens);
+  EXPECT_EQ(h.runner.num_rows, 300 + 3 * (300 - 256));
+}
+
+TEST(Engine, OwnersShareNothing) {
+  CoreHarness h;
+  Request r = test_request(200, 5, 1);
+  r.owner = "alice";
+  h.answer(r);
+  r.owner = "bob";
+  auto sink = h.submit(r);
+  h.run();
+  EXPECT_EQ(sink->stats.cached_tokens, 0);
+  r.session_id = "s";
+  h.answer(r);
+  EXPECT_EQ(expect_error([&] { h.core.end_session("s", "alice"); }).code(), ErrorCode::kNotFound);
+  EXPECT_TRUE(h.core.sessions().list("alice").empty());
+  EXPECT_EQ(h.core.sessions().list("bob").size(), 1u);
+  h.core.end_session("s", "bob");
+  EXPECT_TRUE(h.core.sessions().list("bob").empty());
+}
+
+TEST(Engine, MaxNewTokensIsExact) {
+  CoreHarness h;
+  for (int32_t n : {0, 1, 2, 63, 64, 65}) {
+    auto sink = h.submit(test_request(64, n, 2));
+    h.run();
+    EXPECT_EQ(static_cast<int32_t>(sink->tokens.size()), n);
+    EXPECT_EQ(sink->finish, FinishReason::kLength);
+    EXPECT_EQ(sink->num_ends, 1);
+  }
+}
+
+TEST(Engine, TheContextIsTheLimit) {
+  CoreHarness h;  // session_len 1024
+  auto sink = h.submit(test_request(1000, 500, 2));
+  h.run();
+  EXPECT_EQ(sink->tokens.size(), 24u);
+  EXPECT_EQ(sink->finish, FinishReason::kLength);
+  sink = h.submit(test_request(1024, 500, 2));
+  h.run();
+  EXPECT_EQ(sink->tokens.size(), 0u);
+  EXPECT_EQ(sink->finish, FinishReason::kLength);
+  Error e = expect_error([&] { h.submit(test_request(1025, 1, 2)); });
+  EXPECT_EQ(e.code(), ErrorCode::kTooLong);
+  EXPECT_NE(std::string(e.what()).find("1025"), std::string::npos);
+  EXPECT_NE(std::string(e.what()).find("1024"), std::string::npos);
+  // A pool smaller than the model's context is the context.
+  CoreHarness small(2);
+  EXPECT_EQ(expect_error([&] { small.submit(test_request(129, 1, 2)); }).code(), ErrorCode::kTooLong);
+  EXPECT_EQ(small.answer(test_request(100, 50, 3)).size(), 28u);
+  CoreHarness one(1);
+  EXPECT_EQ(one.answer(test_request(60, 50, 3)).size(), 4u);
+}
+
+TEST(Engine, StopIdsAndEos) {
+  CoreHarness h;
+  Request r = test_request(50, 40, 2);
+  auto all = h.answer(r);
+  r.stop_token_ids = {all[5]};
+  auto first = static_cast<size_t>(std::find(all.begin(), all.end(), all[5]) - all.begin());
+  auto sink = h.submit(r);
+  h.run();
+  EXPECT_EQ(sink->finish, FinishReason::kStop);
+  EXPECT_EQ(sink->tokens, std::vector<int32_t>(all.begin(), all.begin() + static_cast<ptrdiff_t>(first)));
+  // The model's EOS is one of its tokens; without ignore_eos some request ends by it, with it none does.
+  int stopped = 0;
+  for (uint32_t seed = 0; seed < 30; ++seed) {
+    Request s = test_request(20, 60, seed);
+    s.ignore_eos = false;
+    auto with_eos = h.submit(s);
+    h.run();
+    stopped += with_eos->finish == FinishReason::kStop;
+    EXPECT_EQ(std::count(with_eos->tokens.begin(), with_eos->tokens.end(), 60), 0);
+    s.sampling.min_new_tokens = 60;
+    EXPECT_EQ(h.answer(s).size(), 60u);
+  }
+  EXPECT_GT(stopped, 5);
+}
+
+struct StopAfter : TokenObserver {
+  StopAfter(size_t n, Verdict v) : left(n), verdict(v) {}
+  Verdict on_token(const OutputToken&) override { return --left == 0 ? verdict : Verdict::kContinue; }
+  size_t left;
+  Verdict verdict;
+};
+
+TEST(Engine, ObserversEndARequestWithOrWithoutTheToken) {
+  CoreHarness h;
+  auto all = h.answer(test_request(50, 40, 2));
+  for (auto verdict : {TokenObserver::Verdict::kStop, TokenObserver::Verdict::kDropAndStop}) {
+    Request r = test_request(50, 40, 2);
+    r.session_id = verdict == TokenObserver::Verdict::kStop ? "keep" : "drop";
+    r.observer = std::make_shared<StopAfter>(7, verdict);
+    auto sink = h.submit(r);
+    h.run();
+    EXPECT_EQ(sink->finish, FinishReason::kStop);
+    size_t expected = verdict == TokenObserver::Verdict::kStop ? 7 : 6;
+    EXPECT_EQ(sink->tokens,
+              std::vector<int32_t>(all.begin(), all.begin() + static_cast<ptrdiff_t>(expected)));
+    EXPECT_EQ(h.core.sessions().get(r.session_id, "").tokens.size(), 50 + expected);
+  }
+}
+
+struct OnlyMultiples : TokenMask {
+  void fill(std::vector<uint32_t>& allowed) override {
+    for (int32_t i = 0; i < 61; i += step) allowed[static_cast<size_t>(i) / 32] |= 1u << (i % 32);
+  }
+  void accept(int32_t id) override { accepted.push_back(id), ++step; }
+  int32_t step = 2;
+  std::vector<int32_t> accepted;
+};
+
+TEST(Engine, MasksSeeEveryToken) {
+  CoreHarness h;
+  Request r = test_request(50, 10, 3);
+  auto mask = std::make_shared<OnlyMultiples>();
+  r.mask = mask;
+  auto tokens = h.answer(r);
+  EXPECT_EQ(mask->accepted, tokens);
+  for (size_t i = 0; i < tokens.size(); ++i) EXPECT_EQ(tokens[i] % static_cast<int32_t>(i + 2), 0);
+}
+
+TEST(Engine, NanEndsOnlyItsRequest) {
+  CoreHarness h;
+  h.runner.poison_token = 59;
+  auto clean = [](uint32_t seed) {
+    Request r = test_request(80, 30, seed);
+    r.sampling.logit_bias = {{59, -1e9f}};
+    for (int32_t& id : r.input_ids) id %= 59;
+    return r;
+  };
+  Request bad = clean(1);
+  bad.input_ids[70] = 59;
+  bad.session_id = "bad";
+  auto a = h.submit(clean(2)), b = h.submit(bad), c = h.submit(clean(3));
+  h.run();
+  EXPECT_EQ(b->finish, FinishReason::kError);
+  EXPECT_FALSE(b->error.empty());
+  EXPECT_EQ(a->tokens, reference(clean(2)));
+  EXPECT_EQ(c->tokens, reference(clean(3)));
+  EXPECT_EQ(h.core.sessions().find("bad", ""), nullptr);
+  // A session stays as it was before the bad request.
+  Request good = clean(4);
+  good.session_id = "s";
+  h.answer(good);
+  auto before = h.core.sessions().get("s", "").tokens;
+  bad.session_id = "s";
+  auto d = h.submit(bad);
+  h.run();
+  EXPECT_EQ(d->finish, FinishReason::kError);
+  EXPECT_EQ(h.core.sessions().get("s", "").tokens, before);
+  Request next = clean(5), whole = clean(5);
+  next.session_id = "s";
+  whole.input_ids.insert(whole.input_ids.begin(), before.begin(), before.end());
+  EXPECT_EQ(h.answer(next), reference(whole));
+}
+
+TEST(Engine, AFailedStepEndsItsRequestsOnly) {
+  CoreHarness h;
+  int steps = 0;
+  h.runner.before_step = [&](const StepPlan&) {
+    if (++steps == 3) fail(ErrorCode::kResourceExhausted, "no memory");
+  };
+  auto a = h.submit(test_request(20, 10, 2)), b = h.submit(test_request(30, 10, 4));
+  h.run();
+  EXPECT_EQ(a->finish, FinishReason::kError);
+  EXPECT_EQ(a->error, "no memory");
+  EXPECT_EQ(b->finish, FinishReason::kError);
+  EXPECT_EQ(h.core.blocks().num_active(), 0);
+  EXPECT_EQ(h.answer(test_request(20, 10, 2)), reference(test_request(20, 10, 2)));
+}
+
+TEST(Engine, CancelAtEveryStageFreesAtOnce) {
+  for (int stage = 0; stage < 12; ++stage)
+    for (bool in_flight : {false, true}) {
+      CoreHarness h(8);
+      auto other = h.submit(test_request(70, 60, 5));
+      auto victim = h.submit(test_request(150, 60, 6));
+      uint64_t id = h.last_id;
+      auto queued = h.submit(test_request(300, 20, 7));
+      for (int i = 0; i < stage; ++i) h.step();
+      if (in_flight) {
+        h.in_flight = [&] { h.core.cancel(id, h.now); };
+        h.step();
+        h.in_flight = nullptr;
+      } else {
+        h.core.cancel(id, h.now);
+      }
+      EXPECT_EQ(victim->num_ends, 1);
+      EXPECT_EQ(victim->finish, FinishReason::kCancelled);
+      h.core.cancel(id, h.now);  // once more: nothing
+      h.run();
+      EXPECT_EQ(other->tokens, reference(test_request(70, 60, 5)));
+      EXPECT_EQ(queued->tokens, reference(test_request(300, 20, 7)));
+      EXPECT_EQ(h.core.blocks().num_active(), 0);
+    }
+}
+
+TEST(Engine, ACancelledTurnKeepsWhatWasSaid) {
+  CoreHarness h;
+  Request r = test_request(40, 100, 2);
+  r.session_id = "s";
+  auto sink = h.submit(r);
+  for (int i = 0; i < 10; ++i) h.step();
+  h.core.cancel(h.last_id, h.now);
+  EXPECT_EQ(h.core.sessions().get("s", "").tokens.size(), 40 + sink->tokens.size());
+  Request next = test_request(10, 10, 3), whole = next;
+  auto history = h.core.sessions().get("s", "").tokens;
+  whole.input_ids.insert(whole.input_ids.begin(), history.begin(), history.end());
+  next.session_id = "s";
+  EXPECT_EQ(h.answer(next), reference(whole));
+  // Cancelled in the queue: as if it had never come.
+  history = h.core.sessions().get("s", "").tokens;
+  next.step = 20;
+  h.submit(next);
+  h.core.cancel(h.last_id, h.now);
+  EXPECT_EQ(h.core.sessions().get("s", "").tokens, history);
+  next.session_id = "new";
+  next.step = -1;
+  h.submit(next);
+  h.core.cancel(h.last_id, h.now);
+  EXPECT_EQ(h.core.sessions().find("new", ""), nullptr);
+}
+
+TEST(Engine, FirstComeFirstServedWithinAClass) {
+  EngineConfig c = CoreHarness::small_config();
+  c.max_batch_size = 2;
+  CoreHarness h(64, c);
+  std::vector<std::shared_ptr<CollectingSink>> sinks;
+  for (uint32_t i = 0; i < 8; ++i) {
+    Request r = test_request(30, 20, i);
+    r.priority = i >= 6 ? -1 : 0;
+    sinks.push_back(h.submit(r));
+  }
+  h.run();
+  auto first_token = [&](size_t i) { return sinks[i]->stats.ttft_seconds; };
+  for (size_t i = 0; i < 5; ++i) EXPECT_LE(first_token(i), first_token(i + 1)) << i;
+  EXPECT_LE(first_token(6), first_token(0));
+  EXPECT_LE(first_token(7), first_token(0));
+}
+
+TEST(Engine, AnUrgentRequestPreemptsAWorseClass) {
+  EngineConfig c = CoreHarness::small_config();
+  c.max_batch_size = 1;
+  CoreHarness h(64, c);
+  auto slow = h.submit(test_request(30, 200, 3));
+  for (int i = 0; i < 20; ++i) h.step();
+  Request r = test_request(30, 5, 4);
+  r.priority = -5;
+  auto urgent = h.submit(r);
+  for (int i = 0; i < 6; ++i) h.step();
+  EXPECT_EQ(urgent->num_ends, 1);
+  EXPECT_EQ(slow->num_ends, 0);
+  h.run();
+  EXPECT_EQ(slow->tokens, reference(test_request(30, 200, 3)));
+}
+
+TEST(Engine, TheQueueIsBounded) {
+  EngineConfig c = CoreHarness::small_config();
+  c.max_queue = 3;
+  CoreHarness h(64, c);
+  std::vector<std::shared_ptr<CollectingSink>> sinks;
+  for (uint32_t i = 0; i < 3; ++i) sinks.push_back(h.submit(test_request(10, 5, i)));
+  EXPECT_EQ(expect_error([&] { h.submit(test_request(10, 5, 9)); }).code(), ErrorCode::kResourceExhausted);
+  h.run();
+  for (auto& s : sinks) EXPECT_EQ(s->num_ends, 1);
+}
+
+TEST(Engine, BadRequestsAreRefusedAndChangeNothing) {
+  CoreHarness h;
+  Request busy = test_request(10, 50, 1);
+  busy.session_id = "busy";
+  auto sink = h.submit(busy);
+  h.step();
+  auto refuse = [&](auto change, ErrorCode code) {
+    Request r = test_request(10, 5, 2);
+    change(r);
+    EXPECT_EQ(expect_error([&] { h.submit(r); }).code(), code);
+  };
+  using R = Request&;
+  refuse([](R r) { r.input_ids.clear(); }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.input_ids[3] = 61; }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.input_ids[3] = -1; }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.embeddings = {1, 2}; }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.max_new_tokens = -1; }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.sampling.min_new_tokens = 6; }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.sampling.top_p = 0; }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.stop_token_ids = {-1}; }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.session_id = "busy"; }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.session_id = "new", r.step = 1; }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.step = -2; }, ErrorCode::kInvalidArgument);
+  refuse([](R r) { r.session_id = std::string(300, 'x'); }, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(expect_error([&] { h.core.sessions().fork("busy", "b", "", 0); }).code(),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(expect_error([&] { h.core.end_session("busy", ""); }).code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(expect_error([&] { h.core.sessions().get("none", ""); }).code(), ErrorCode::kNotFound);
+  EXPECT_EQ(h.core.sessions().find("new", ""), nullptr);
+  h.run();
+  EXPECT_EQ(sink->tokens, reference(busy));
+}
+
+TEST(Engine, SessionsExpireAndAreBounded) {
+  EngineConfig c = CoreHarness::small_config();
+  c.session_ttl_seconds = 1000;
+  c.max_sessions = 2;
+  CoreHarness h(64, c);
+  Request r = test_request(10, 5, 2);
+  r.session_id = "a";
+  h.answer(r);
+  r.session_id = "b";
+  h.answer(r);
+  r.session_id = "c";
+  EXPECT_EQ(expect_error([&] { h.submit(r); }).code(), ErrorCode::kResourceExhausted);
+  h.now += 2000;
+  h.run();
+  EXPECT_TRUE(h.core.sessions().list("").empty());
+  h.answer(r);
+}
+
+TEST(Engine, LogitsOfEveryTokenInOrder) {
+  CoreHarness h;
+  auto ids = test_ids(150, 4);
+  h.answer(test_request(150, 5, 4));  // a cached prefix must not hide rows
+  auto sink = std::make_shared<CollectingSink>();
+  uint64_t id = h.core.submit_logits(ids, sink, h.now);
+  auto other = h.submit(test_request(70, 40, 9));
+  for (int i = 0; i < 200 && !sink->num_ends; ++i) {
+    h.run();
+    h.core.resume(id);
+  }
+  EXPECT_EQ(sink->first_indices, (std::vector<int32_t>{0, 40, 80, 120}));
+  ASSERT_EQ(sink->logits.size(), 150u * 61);
+  for (int32_t n : {1, 64, 65, 150}) {
+    auto expected = h.runner.logits_after({ids.begin(), ids.begin() + n});
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), sink->logits.begin() + (n - 1) * 61)) << n;
+  }
+  EXPECT_EQ(other->tokens, reference(test_request(70, 40, 9)));
+  EXPECT_EQ(expect_error([&] { h.core.submit_logits({}, sink, 0); }).code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(expect_error([&] { h.core.submit_logits(test_ids(1025, 1), sink, 0); }).code(),
+            ErrorCode::kTooLong);
+}
+
+TEST(Engine, BlocksBalanceToZero) {
+  CoreHarness h(20);
+  for (uint32_t i = 0; i < 60; ++i) {
+    Request r = test_request(1 + static_cast<int32_t>(i * 37 % 250), 1 + static_cast<int32_t>(i % 40), i);
+    if (i % 3 == 0) r.session_id = std::to_string(i % 9), r.step = 0;
+    h.answer(r);
+  }
+  EXPECT_EQ(h.core.blocks().num_active(), 0);
+  EXPECT_EQ(h.core.blocks().num_free() + h.core.blocks().num_cached(), 20);
+  EXPECT_EQ(h.core.num_requests(), 0u);
+}
+
+}  // namespace
+}  // namespace turgo

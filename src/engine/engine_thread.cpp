@@ -1,0 +1,195 @@
+#include "engine/engine_thread.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "core/error.h"
+#include "engine/engine_core.h"
+#include "engine/stream_queue.h"
+
+namespace turgo {
+namespace {
+
+// What streams need of their engine; outlives it as long as a stream does.
+struct Shared {
+  std::mutex mutex;                  // guards all below
+  std::condition_variable work;      // there may be something to plan
+  std::condition_variable step_end;  // a step was completed
+  EngineCore* core = nullptr;        // null once the engine is gone
+  bool stop = false;
+};
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+class QueueStream : public Stream {
+ public:
+  QueueStream(std::shared_ptr<Shared> shared, std::shared_ptr<StreamQueue> queue, uint64_t id)
+      : shared_(std::move(shared)), queue_(std::move(queue)), id_(id) {}
+  ~QueueStream() override { cancel(); }
+  std::optional<StreamEvent> next(std::optional<std::chrono::milliseconds> timeout) override {
+    return queue_->next(timeout);
+  }
+  void cancel() override {
+    {
+      std::lock_guard lock(shared_->mutex);
+      if (!shared_->core) return;
+      shared_->core->cancel(id_, seconds_now());
+    }
+    shared_->work.notify_one();
+  }
+
+ private:
+  std::shared_ptr<Shared> shared_;
+  std::shared_ptr<StreamQueue> queue_;
+  uint64_t id_;
+};
+
+class ThreadedEngine : public Engine {
+ public:
+  ThreadedEngine(std::unique_ptr<ModelRunner> runner, int32_t num_blocks, const EngineConfig& config,
+                 std::shared_ptr<Decoder> decoder)
+      : runner_(std::move(runner)),
+        config_(config),
+        decoder_(std::move(decoder)),
+        core_(config, runner_->limits(), num_blocks),
+        shared_(std::make_shared<Shared>()) {
+    config_.session_len = core_.max_context();
+    shared_->core = &core_;
+    thread_ = std::thread([this] { loop(); });
+  }
+
+  ~ThreadedEngine() override {
+    {
+      std::lock_guard lock(shared_->mutex);
+      shared_->stop = true;
+    }
+    shared_->work.notify_one();
+    thread_.join();
+  }
+
+  std::unique_ptr<Stream> submit(Request request) override {
+    auto queue = std::make_shared<StreamQueue>();
+    uint64_t id = 0;
+    {
+      std::unique_lock lock(shared_->mutex);
+      // A cancelled request lets go of its session at the end of the step that computes it.
+      shared_->step_end.wait(lock, [&] { return !core_.is_ending(request.session_id, request.owner); });
+      id = core_.submit(std::move(request), queue, seconds_now());
+    }
+    shared_->work.notify_one();
+    return std::make_unique<QueueStream>(shared_, std::move(queue), id);
+  }
+
+  std::vector<SessionInfo> list_sessions(const std::string& owner) override {
+    std::lock_guard lock(shared_->mutex);
+    std::vector<SessionInfo> list;
+    for (const Session* s : core_.sessions().list(owner))
+      list.push_back({s->id, s->owner, static_cast<int32_t>(s->tokens.size())});
+    return list;
+  }
+
+  std::vector<int32_t> session_tokens(const std::string& id, const std::string& owner) override {
+    auto lock = lock_session(id, owner);
+    return core_.sessions().get(id, owner).tokens;
+  }
+
+  void end_session(const std::string& id, const std::string& owner) override {
+    auto lock = lock_session(id, owner);
+    core_.end_session(id, owner);
+  }
+
+  void fork_session(const std::string& id, const std::string& new_id, const std::string& owner) override {
+    auto lock = lock_session(id, owner);
+    core_.sessions().fork(id, new_id, owner, seconds_now());
+  }
+
+  void compute_logits(const std::vector<int32_t>& ids, const LogitsSink& sink) override {
+    auto queue = std::make_shared<StreamQueue>();
+    uint64_t id = 0;
+    {
+      std::lock_guard lock(shared_->mutex);
+      id = core_.submit_logits(ids, queue, seconds_now());
+    }
+    shared_->work.notify_one();
+    QueueStream stream(shared_, queue, id);  // cancels if the sink throws
+    auto vocab = static_cast<size_t>(runner_->limits().vocab_size);
+    while (auto chunk = queue->next_logits()) {
+      {
+        std::lock_guard lock(shared_->mutex);
+        core_.resume(id);
+      }
+      shared_->work.notify_one();
+      for (size_t i = 0; i * vocab < chunk->rows.size(); ++i)
+        sink(chunk->first_index + static_cast<int32_t>(i), std::span(chunk->rows).subspan(i * vocab, vocab));
+    }
+    auto end = queue->next(std::nullopt);
+    if (end && end->finish == FinishReason::kError) fail(ErrorCode::kResourceExhausted, "{}", end->error);
+    if (end && end->finish == FinishReason::kCancelled)
+      fail(ErrorCode::kCancelled, "the engine was shut down");
+  }
+
+  const EngineConfig& config() const override { return config_; }
+  const Decoder& decoder() const override {
+    CHECK(decoder_ != nullptr);
+    return *decoder_;
+  }
+
+ private:
+  std::unique_lock<std::mutex> lock_session(const std::string& id, const std::string& owner) {
+    std::unique_lock lock(shared_->mutex);
+    shared_->step_end.wait(lock, [&] { return !core_.is_ending(id, owner); });
+    return lock;
+  }
+
+  void loop() {
+    std::unique_lock lock(shared_->mutex);
+    StepResult result;
+    while (!shared_->stop) {
+      const StepPlan& plan = core_.plan(seconds_now());
+      if (plan.empty()) {
+        shared_->work.wait(lock);
+        continue;
+      }
+      lock.unlock();
+      std::string error = execute(plan, result);
+      lock.lock();
+      error.empty() ? core_.complete(result, seconds_now()) : core_.fail_step(error, seconds_now());
+      shared_->step_end.notify_all();
+    }
+    core_.cancel_all(seconds_now());
+    shared_->core = nullptr;
+    shared_->step_end.notify_all();
+  }
+
+  // Nothing that goes wrong in a step may end the process; the requests of the step end with it.
+  std::string execute(const StepPlan& plan, StepResult& result) {
+    try {
+      result.slices.clear();
+      result.slices.resize(plan.slices.size());
+      runner_->execute(plan, result);
+      core_.judge(result);
+      return {};
+    } catch (const std::exception& e) {
+      return *e.what() ? e.what() : "the step failed";
+    }
+  }
+
+  std::unique_ptr<ModelRunner> runner_;
+  EngineConfig config_;
+  std::shared_ptr<Decoder> decoder_;
+  EngineCore core_;
+  std::shared_ptr<Shared> shared_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> create_engine(std::unique_ptr<ModelRunner> runner, int32_t num_blocks,
+                                      const EngineConfig& config, std::shared_ptr<Decoder> decoder) {
+  return std::make_unique<ThreadedEngine>(std::move(runner), num_blocks, config, std::move(decoder));
+}
+
+}  // namespace turgo

@@ -1,0 +1,123 @@
+// A model for tests and the simulation: its "cache" remembers which token each slot of each block holds, and
+// its logits are a hash of what the slots say through the block table. A wrong block, a stale slot or a
+// swapped row so changes the tokens. Not used by the product's commands.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "engine/model_runner.h"
+#include "kernels/common/kv_block.h"
+
+namespace turgo {
+
+class FakeRunner : public ModelRunner {
+ public:
+  FakeRunner(int32_t num_blocks, ModelLimits limits)
+      : limits_(std::move(limits)), slots_(static_cast<size_t>(num_blocks) * kKvBlockTokens, 0) {}
+
+  static ModelLimits small_limits() {
+    ModelLimits l;
+    l.vocab_size = 61;
+    l.hidden_size = 2;
+    l.session_len = 1024;
+    l.max_rows = 128;
+    l.max_logits_rows = 40;
+    l.eos_token_ids = {60};
+    return l;
+  }
+
+  const ModelLimits& limits() const override { return limits_; }
+
+  void execute(const StepPlan& plan, StepResult& result) override {
+    if (before_step) before_step(plan);
+    num_rows += plan.num_rows;
+    ++num_steps;
+    max_step_rows = std::max(max_step_rows, plan.num_rows);
+    for (const BlockOp& op : plan.block_ops)
+      for (int32_t i = 0; i < kKvBlockTokens; ++i) slot(op.to, i) = op.from < 0 ? 0 : slot(op.from, i);
+    for (const StepSlice& s : plan.slices) store(s);
+    result.slices.resize(plan.slices.size());
+    for (size_t i = 0; i < plan.slices.size(); ++i) read(plan.slices[i], result.slices[i]);
+  }
+
+  // What the model says after `context`: the reference that every path must give.
+  std::vector<float> logits_after(const std::vector<int32_t>& context) const {
+    uint64_t h = 1;
+    for (size_t i = 0; i < context.size(); ++i)
+      h = mix(h, value(context[i], static_cast<int32_t>(i), nullptr));
+    return logits_of(h);
+  }
+
+  std::function<void(const StepPlan&)> before_step;  // may throw: a failed step
+  int64_t num_rows = 0, num_steps = 0;
+  int32_t max_step_rows = 0;
+  int32_t poison_token = -1;  // a context that holds it has NaN logits
+
+ private:
+  static uint64_t mix(uint64_t h, uint64_t v) {
+    h = (h ^ v) * 0x9E3779B97F4A7C15u;
+    return h ^ (h >> 29);
+  }
+  uint64_t value(int32_t id, int32_t position, const float* embedding) const {
+    uint64_t v = mix(static_cast<uint32_t>(position) + 7, static_cast<uint32_t>(id < 0 ? -1 : id));
+    if (id < 0 && embedding)
+      for (int32_t i = 0; i < limits_.hidden_size; ++i)
+        v = mix(v, static_cast<uint64_t>(embedding[i] * 1024));
+    return id == poison_token && id >= 0 ? 0 : v | 1;  // 0 = poison or never written
+  }
+  uint64_t& slot(int32_t block, int32_t i) {
+    return slots_.at(static_cast<size_t>(block) * kKvBlockTokens + static_cast<size_t>(i));
+  }
+  uint64_t& slot_of(const StepSlice& s, int32_t index) {
+    return slot(s.block_table[index / kKvBlockTokens], index % kKvBlockTokens);
+  }
+  void store(const StepSlice& s) {
+    const float* embedding = s.embeddings;
+    for (int32_t i = 0; i < s.num_rows; ++i) {
+      slot_of(s, s.first_index + i) = value(s.token_ids[i], s.first_index + i, embedding);
+      if (s.token_ids[i] < 0) embedding += limits_.hidden_size;
+    }
+  }
+  void read(const StepSlice& s, SliceResult& r) {
+    if (!s.sampler && !s.all_logits) return;
+    uint64_t h = 1;
+    bool poisoned = false;
+    for (int32_t i = 0; i < s.first_index + s.num_rows; ++i) {
+      uint64_t v = slot_of(s, i);
+      poisoned |= v == 0;
+      h = mix(h, v);
+      if (s.all_logits && i >= s.first_index) {
+        auto row = logits_of(h);
+        r.logits.insert(r.logits.end(), row.begin(), row.end());
+      }
+    }
+    if (!s.sampler) return;
+    auto row = logits_of(h);
+    if (poisoned) row[0] = __builtin_nanf("");
+    SampleScratch scratch;
+    const uint32_t* allowed = nullptr;
+    if (s.mask) {
+      scratch.allowed.assign((row.size() + 31) / 32, 0);
+      s.mask->fill(scratch.allowed);
+      allowed = scratch.allowed.data();
+    }
+    r.token = s.sampler->sample(row, s.sample_position, allowed, scratch);
+  }
+  std::vector<float> logits_of(uint64_t h) const {
+    std::vector<float> row(static_cast<size_t>(limits_.vocab_size));
+    for (size_t i = 0; i < row.size(); ++i) {
+      h = mix(h, i + 1);
+      row[i] = static_cast<float>(h >> 40) * 0x1p-22f;  // [0, 4)
+    }
+    return row;
+  }
+
+  ModelLimits limits_;
+  std::vector<uint64_t> slots_;
+};
+
+}  // namespace turgo

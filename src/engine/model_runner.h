@@ -1,0 +1,28 @@
+// The seam between the engine's logic and a model: executes a StepPlan. The real one drives a Decoder
+// (decoder_runner.h); tests and the simulation use a fake that computes tokens from what its cache holds.
+#pragma once
+
+#include "engine/step_plan.h"
+
+namespace turgo {
+
+struct ModelLimits {
+  int32_t vocab_size = 0;
+  int32_t hidden_size = 0;
+  int32_t session_len = 0;      // positions that the model can compute
+  int32_t max_rows = 0;         // of one step
+  int32_t max_logits_rows = 0;  // of one step with all_logits (0 = max_rows)
+  std::vector<int32_t> eos_token_ids;
+  std::string cache_key;  // what else K and V depend on: KV type, rope choice
+};
+
+class ModelRunner {
+ public:
+  virtual ~ModelRunner() = default;
+  virtual const ModelLimits& limits() const = 0;
+  // Throws Error if the step could not be computed (memory); the cache content of its slices is then
+  // undefined.
+  virtual void execute(const StepPlan& plan, StepResult& result) = 0;
+};
+
+}  // namespace turgo

@@ -1,0 +1,227 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "kernels/common/kv_block.h"
+
+namespace turgo {
+namespace {
+
+void insert_in_order(std::vector<Sequence*>& list, Sequence* s) {
+  auto place = std::upper_bound(list.begin(), list.end(), s,
+                                [](const Sequence* a, const Sequence* b) { return served_before(*a, *b); });
+  list.insert(place, s);
+}
+
+bool erase_from(std::vector<Sequence*>& list, Sequence* s) {
+  auto it = std::find(list.begin(), list.end(), s);
+  if (it == list.end()) return false;
+  list.erase(it);
+  return true;
+}
+
+}  // namespace
+
+void Scheduler::add(Sequence* s) {
+  s->state = Sequence::State::kQueued;
+  insert_in_order(queued_, s);
+}
+
+void Scheduler::remove(Sequence* s) {
+  if (s->state == Sequence::State::kQueued) {
+    CHECK(erase_from(queued_, s), "sequence {}", s->id);
+    return;
+  }
+  CHECK(erase_from(running_, s), "sequence {}", s->id);
+  blocks_.unpin(s->table);
+  s->state = Sequence::State::kQueued;
+}
+
+void Scheduler::preempt(Sequence* s) {
+  CHECK(erase_from(running_, s), "sequence {}", s->id);
+  blocks_.unpin(s->table);
+  ++s->num_preemptions;
+  ++num_preemptions_;
+  add(s);
+}
+
+// Blocks for tokens up to `end`, if need be those of sequences served later. False: this one is the last and
+// was preempted itself.
+bool Scheduler::make_room(Sequence& s, int32_t end) {
+  while (!blocks_.extend(s.table, end, plan_.block_ops)) {
+    Sequence* victim = running_.back();
+    if (victim != &s) {
+      preempt(victim);
+    } else if (running_.size() > 1) {
+      preempt(victim);
+      return false;
+    } else {
+      // Alone and still short of one block: the one that a copy of a shared block would need. Its tokens are
+      // computed again instead.
+      int32_t whole = s.table.num_tokens / kKvBlockTokens * kKvBlockTokens;
+      CHECK(whole < s.table.num_tokens, "{} tokens can never fit", end);
+      blocks_.truncate(s.table, whole);
+      end = std::min(end, s.table.num_tokens + 1);
+    }
+  }
+  return true;
+}
+
+// Adds at most `max_rows` rows of a running sequence to the plan.
+void Scheduler::schedule(Sequence& s, int32_t max_rows) {
+  int32_t want = std::min(s.num_pending(), max_rows);
+  int32_t before = s.table.num_tokens;
+  if (!make_room(s, before + want)) return;
+  if (s.table.num_tokens < before) want = 1;
+
+  StepSlice slice;
+  slice.sequence_id = s.id;
+  slice.first_index = s.table.num_tokens;
+  slice.num_rows = want;
+  slice.token_ids = s.tokens.data() + slice.first_index;
+  slice.block_table = s.table.ids.data();
+  if (!s.embeddings.values.empty()) {
+    int32_t skipped = s.num_embeddings_before(slice.first_index);
+    slice.num_embeddings = s.num_embeddings_before(slice.first_index + want) - skipped;
+    slice.embeddings = s.embeddings.values.data() + static_cast<int64_t>(skipped) * config_.hidden_size;
+  }
+  slice.all_logits = s.all_logits;
+  if (!s.all_logits && slice.first_index + want == s.num_tokens() && s.max_new > 0) {
+    slice.sampler = &s.sampler;
+    slice.sample_position = s.num_tokens();
+    slice.mask = s.request.mask.get();
+  }
+  plan_.num_rows += want;
+  plan_.num_logits += s.all_logits ? want : slice.sampler != nullptr;
+  plan_.slices.push_back(slice);
+  planned_.push_back(&s);
+}
+
+// Will a running sequence register the very block that `s` would have to compute next? Then waiting is
+// cheaper.
+bool Scheduler::is_being_computed(const Sequence& s) const {
+  if (!config_.enable_prefix_caching || s.all_logits) return false;
+  PrefixSource source = s.prefix_source();
+  PrefixChain chain;
+  prefix_.match(source, s.num_tokens() - 1, chain);
+  int32_t hit = chain.num_blocks * kKvBlockTokens;
+  if (s.table.num_tokens > hit || s.num_tokens() - 1 < hit + kKvBlockTokens) return false;
+  uint64_t next = prefix_.next_hash(source, chain);
+  return next != 0 && std::any_of(running_.begin(), running_.end(), [&](const Sequence* r) {
+           return !r->all_logits && prefix_.next_hash(r->prefix_source(), r->chain) == next;
+         });
+}
+
+// What `s` would start from: what is left of its own blocks, or a longer cached prefix; and the blocks that
+// its whole context then takes out of the available ones.
+Scheduler::Admission Scheduler::prepare(Sequence& s) {
+  Admission a;
+  blocks_.validate(s.table);
+  blocks_.truncate(s.table, std::min(s.max_reuse, s.num_tokens() - 1));  // one row is needed for its logits
+  if (config_.enable_prefix_caching && !s.all_logits)
+    a.hit = prefix_.match(s.prefix_source(), s.num_tokens() - 1, a.chain);
+  a.hit_tokens = static_cast<int32_t>(a.hit.size()) * kKvBlockTokens;
+  if (a.hit_tokens > s.table.num_tokens) {
+    int32_t total = (s.num_tokens() + kKvBlockTokens - 1) / kKvBlockTokens;
+    a.need = total - static_cast<int32_t>(a.hit.size()) + blocks_.num_cached_of(a.hit);
+    return a;
+  }
+  a.hit.clear();
+  auto need = [&] {
+    return blocks_.num_missing(s.table, s.num_tokens()) + blocks_.num_cached_of(s.table.ids);
+  };
+  a.need = need();
+  if (running_.empty() && a.need > blocks_.num_available()) {  // by the copy of a shared block only
+    blocks_.truncate(s.table, s.table.num_tokens / kKvBlockTokens * kKvBlockTokens);
+    a.need = need();
+  }
+  return a;
+}
+
+// Beside what runs: the rest of the others' contexts, and a block each to decode on.
+bool Scheduler::fits(const Admission& a) const {
+  if (static_cast<int32_t>(running_.size()) >= config_.max_batch_size) return false;
+  int32_t reserve = 0;
+  for (const Sequence* r : running_) reserve += blocks_.num_missing(r->table, r->num_tokens()) + 1;
+  return a.need + reserve <= blocks_.num_available();
+}
+
+void Scheduler::admit(Sequence& s, Admission& a, double now) {
+  if (a.hit.empty()) {
+    blocks_.pin(s.table);
+    s.chain = {};
+  } else {
+    BlockTable table = blocks_.adopt(a.hit, a.hit_tokens);
+    blocks_.release(s.table);
+    s.table = std::move(table);
+    s.chain = a.chain;
+  }
+  if (!s.started) {
+    s.started = true;
+    s.admit_time = now;
+    s.stats.cached_tokens = s.table.num_tokens;
+    prefix_.count_query(s.num_tokens(), s.table.num_tokens);
+  }
+  s.max_reuse = INT32_MAX;
+  s.state = Sequence::State::kRunning;
+  insert_in_order(running_, &s);
+}
+
+// A queued sequence of a better class makes its way by preempting the last of a worse one. Inside a class
+// nobody is preempted to let another in.
+void Scheduler::preempt_for_priority() {
+  if (queued_.empty()) return;
+  Sequence& s = *queued_.front();
+  while (!running_.empty() && running_.back()->request.priority > s.request.priority && !fits(prepare(s)))
+    preempt(running_.back());
+}
+
+const StepPlan& Scheduler::plan(double now, int32_t prefill_rows) {
+  plan_ = {};
+  planned_.clear();
+  preempt_for_priority();
+  int64_t preemptions = num_preemptions_;
+  auto num_decodes = static_cast<int32_t>(
+      std::count_if(running_.begin(), running_.end(), [](const Sequence* s) { return s->is_decode(); }));
+  int32_t prefill_left = std::min(std::max(prefill_rows, 1), config_.max_step_rows - num_decodes);
+  int32_t logits_left = config_.max_logits_rows;
+
+  auto schedule_prefill = [&](Sequence& s) {
+    int32_t rows = s.all_logits ? std::min(prefill_left, logits_left) : prefill_left;
+    if (rows <= 0 || s.paused) return;
+    int32_t before = plan_.num_rows;
+    schedule(s, rows);
+    prefill_left -= plan_.num_rows - before;
+    if (s.all_logits) logits_left -= plan_.num_rows - before;
+  };
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Sequence& s = *running_[i];
+    s.is_decode() ? schedule(s, 1) : schedule_prefill(s);
+  }
+  if (num_preemptions_ > preemptions) return plan_;
+
+  for (size_t i = 0; i < queued_.size() && prefill_left > 0;) {
+    Sequence& s = *queued_[i];
+    if (is_being_computed(s)) {
+      ++i;
+      continue;
+    }
+    Admission admission = prepare(s);
+    if (!fits(admission)) break;
+    queued_.erase(queued_.begin() + static_cast<ptrdiff_t>(i));
+    admit(s, admission, now);
+    schedule_prefill(s);
+  }
+  return plan_;
+}
+
+void Scheduler::advance() {
+  for (size_t i = 0; i < planned_.size(); ++i) {
+    Sequence& s = *planned_[i];
+    s.table.num_tokens += plan_.slices[i].num_rows;
+    if (config_.enable_prefix_caching) prefix_.insert(s.prefix_source(), s.table, s.chain);
+  }
+}
+
+}  // namespace turgo

@@ -1,0 +1,69 @@
+// Decides what a step computes. Pure logic: no clock of its own, no threads, no memory of blocks.
+//   - Decodes first, one row each; prefill chunks fill the token budget in order of (priority, arrival).
+//   - Queued sequences enter in that order as soon as the blocks of their whole context are there. The one
+//     served last is preempted when a running one lacks a block; its blocks become cached, and what was taken
+//     of them meanwhile is recomputed from its tokens.
+//   - The sequence that is first in order can always go on, so something always progresses.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/prefix_cache.h"
+#include "engine/sequence.h"
+#include "engine/step_plan.h"
+
+namespace turgo {
+
+struct SchedulerConfig {
+  int32_t max_batch_size = 128;
+  int32_t max_step_rows = 512;    // token budget of a step
+  int32_t max_logits_rows = 512;  // of which from all_logits sequences
+  int32_t hidden_size = 0;
+  bool enable_prefix_caching = true;
+};
+
+class Scheduler {
+ public:
+  Scheduler(const SchedulerConfig& config, BlockManager& blocks, PrefixCache& prefix)
+      : config_(config), blocks_(blocks), prefix_(prefix) {}
+
+  void add(Sequence* sequence);     // queued
+  void remove(Sequence* sequence);  // from wherever it is; its table is unpinned
+  // The next step. prefill_rows bounds the rows of prefill chunks (pacing), at least one is given.
+  const StepPlan& plan(double now, int32_t prefill_rows);
+  // The planned step was computed: advances tables and registers full blocks.
+  void advance();
+
+  const std::vector<Sequence*>& queued() const { return queued_; }    // in order
+  const std::vector<Sequence*>& running() const { return running_; }  // in order
+  int64_t num_preemptions() const { return num_preemptions_; }
+
+  // The sequences of the planned step, parallel to its slices.
+  const std::vector<Sequence*>& planned() const { return planned_; }
+  const StepPlan& current_plan() const { return plan_; }
+
+ private:
+  bool make_room(Sequence& sequence, int32_t end);
+  void preempt(Sequence* sequence);
+  struct Admission {
+    std::vector<int32_t> hit;  // cached blocks to start from; empty = its own table
+    PrefixChain chain;
+    int32_t hit_tokens = 0, need = 0;
+  };
+  Admission prepare(Sequence& sequence);
+  bool fits(const Admission& admission) const;
+  void admit(Sequence& sequence, Admission& admission, double now);
+  void preempt_for_priority();
+  bool is_being_computed(const Sequence& sequence) const;
+  void schedule(Sequence& sequence, int32_t rows);
+
+  SchedulerConfig config_;
+  BlockManager& blocks_;
+  PrefixCache& prefix_;
+  std::vector<Sequence*> queued_, running_, planned_;
+  StepPlan plan_;
+  int64_t num_preemptions_ = 0;
+};
+
+}  // namespace turgo

@@ -1,0 +1,19 @@
+// What a request's consumer receives.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/request.h"
+
+namespace turgo {
+
+// One event of a stream: zero or more tokens, and on the last event the reason and statistics.
+struct StreamEvent {
+  std::vector<OutputToken> tokens;
+  FinishReason finish = FinishReason::kNone;
+  std::string error;  // with FinishReason::kError
+  RequestStats stats;
+};
+
+}  // namespace turgo

@@ -1,0 +1,57 @@
+#include "engine/stream_queue.h"
+
+#include <iterator>
+
+#include "core/error.h"
+
+namespace turgo {
+
+void StreamQueue::push(StreamEvent event) {
+  {
+    std::lock_guard lock(mutex_);
+    CHECK(!ended_);
+    ended_ = event.finish != FinishReason::kNone;
+    if (!event_) {
+      event_ = std::move(event);
+    } else {
+      event_->tokens.insert(event_->tokens.end(), std::make_move_iterator(event.tokens.begin()),
+                            std::make_move_iterator(event.tokens.end()));
+      event_->finish = event.finish;
+      event_->error = std::move(event.error);
+      event_->stats = event.stats;
+    }
+  }
+  changed_.notify_one();
+}
+
+void StreamQueue::push_logits(int32_t first_index, std::vector<float> rows) {
+  {
+    std::lock_guard lock(mutex_);
+    logits_.push_back({first_index, std::move(rows)});
+  }
+  changed_.notify_one();
+}
+
+std::optional<StreamEvent> StreamQueue::next(std::optional<std::chrono::milliseconds> timeout) {
+  std::unique_lock lock(mutex_);
+  auto ready = [&] { return event_.has_value() || fetched_; };
+  if (timeout)
+    changed_.wait_for(lock, *timeout, ready);
+  else
+    changed_.wait(lock, ready);
+  std::optional<StreamEvent> event = std::move(event_);
+  event_.reset();
+  if (event && event->finish != FinishReason::kNone) fetched_ = true;
+  return event;
+}
+
+std::optional<StreamQueue::LogitsRows> StreamQueue::next_logits() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return !logits_.empty() || event_.has_value(); });
+  if (logits_.empty()) return std::nullopt;
+  LogitsRows rows = std::move(logits_.front());
+  logits_.pop_front();
+  return rows;
+}
+
+}  // namespace turgo
