@@ -23,13 +23,13 @@ class Attention {
   static constexpr int kMaxRows = 96;              // rows that share a page
   static constexpr int64_t kMaxFloats = 96 * 128;  // of their outputs, and of their queries
   static constexpr int kTileRows = V::kTileRows;
-  static constexpr float kLowest = -3.402823466e38f;
+  static constexpr float kLowest = -1e38f;  // finite also in units of log 2
+  static constexpr float kLog2E = 1.44269504f;
   static constexpr int kVectors = kKvBlockTokens / V::kLanes;
   static_assert(kTileRows <= V::kLanes);
 
   const AttentionArgs& args_;
   PageShape shape_;
-  int64_t page_bytes_;
   int64_t words_;  // per query
   int rows_ = 0;
   // Per row of the tile.
@@ -47,8 +47,8 @@ class Attention {
  public:
   explicit Attention(const AttentionArgs& args) : args_(args) {
     const KvGeometry& g = args.kv;
-    shape_ = {g.head_dim, g.v_columns(), g.k_bytes(), g.k_params_offset(), g.v_params_offset(), g.v_groups()};
-    page_bytes_ = shape_.k_bytes + g.v_bytes();
+    shape_ = {g.head_dim, g.v_columns(), g.k_bytes(), g.k_params_offset(), g.v_params_offset(), g.v_groups(),
+              0};
     words_ = Page::words_per_query(shape_);
   }
 
@@ -100,7 +100,8 @@ class Attention {
 
   void visit_page(int32_t p, int32_t high) {
     const std::byte* page = page_at(p);
-    if (rows_ <= kTileRows && (p + 1) * kKvBlockTokens < high) prefetch(page_at(p + 1));
+    const bool last = (p + 1) * kKvBlockTokens >= high;
+    shape_.ahead = last ? 0 : page_at(p + 1) - page;  // for the first register tile
     for (int r = 0; r < rows_;) {
       const int left = rows_ - r;
       if (kTileRows >= 6 && left >= 6 && left != 7) {
@@ -124,12 +125,6 @@ class Attention {
 
   const std::byte* page_at(int32_t p) const {
     return args_.pool + args_.block_table[p] * args_.block_bytes + args_.page_offset;
-  }
-
-  // Decode reads each page once: the next one arrives while this one is computed.
-  void prefetch(const std::byte* page) const {
-    const int64_t bytes = page_bytes_;
-    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(page + i);
   }
 
   // Bit b: row r sees key p * 64 + b.
@@ -169,6 +164,7 @@ class Attention {
     rescale<R>(row, maximum);
     for (int i = 0; i < R; ++i) probabilities(i, row + i, padded);
     Page::template accumulate<R>(shape_, page, scores_, keys, out_ + row * shape_.columns);
+    shape_.ahead = 0;
   }
 
   // Soft cap, ALiBi and mask in place; returns the row's new maximum.
@@ -199,7 +195,8 @@ class Attention {
     alignas(64) float old[V::kLanes] = {};
     for (int i = 0; i < R; ++i) old[i] = max_[row + i];
     alignas(64) float factor[V::kLanes];
-    V::store(factor, exp<V>(V::sub(V::load(old), V::load(maximum))));
+    const auto unit = V::set1(kLog2E);
+    V::store(factor, exp2_low<V>(V::sub(V::mul(V::load(old), unit), V::mul(V::load(maximum), unit))));
     for (int i = 0; i < R; ++i) {
       if (maximum[i] == old[i]) continue;
       max_[row + i] = maximum[i];
@@ -214,12 +211,13 @@ class Attention {
   // wants them so.
   void probabilities(int i, int row, int64_t padded) {
     float* s = scores_ + i * kKvBlockTokens;
-    const auto maximum = V::set1(max_[row]);
+    // One fma per score. The product's rounding is the same for all keys and for the rescale, so it cancels.
+    const auto unit = V::set1(kLog2E), offset = V::set1(-(max_[row] * kLog2E));
     auto sum = V::load(sum_[row]);
     for (int64_t k = 0; k < padded; k += 2 * V::kLanes) {
       typename V::F x[2];
       for (int j = 0; j < 2; ++j) {
-        x[j] = exp<V>(V::sub(V::load(s + k + j * V::kLanes), maximum));
+        x[j] = exp2_low<V>(V::fma(V::load(s + k + j * V::kLanes), unit, offset));
         const uint64_t bits = visible_[i] >> (k + j * V::kLanes);
         if (visible_[i] != ~uint64_t{0}) x[j] = V::select(V::mask_from_bits(bits), x[j], V::zero());
       }

@@ -3,8 +3,7 @@
 //
 //   words_per_query   32-bit words that a prepared query takes
 //   prepare           scaled query -> words, and its factors where the page is quantised
-//   scores            adds R rows of scores [R][64] f32 for the keys [0, keys) of a page
-//   weigh             probabilities of two vectors -> what the value tile multiplies with
+//   scores            R rows of scores [R][64] f32 for the keys [0, keys) of a page
 //   accumulate        out [R][columns] += probabilities · V
 //
 // Rounding: f32 pages compute in f32. bf16 pages keep q and the probabilities as bf16 where the CPU has a
@@ -22,6 +21,7 @@ namespace {
 struct PageShape {
   int64_t head_dim, columns;  // columns = v_columns()
   int64_t k_bytes, k_params, v_params, v_groups;
+  int64_t ahead;  // from this page to the one to prefetch, or 0
 };
 
 // What a row keeps beside its query words (quantised pages).
@@ -29,13 +29,6 @@ struct QueryFactors {
   float scale;  // q = scale * integer
   float sum;    // of q's dimensions, for the zeros of K
 };
-
-template <class V>
-void clear_scores(float* scores, int rows, int64_t keys) {
-  for (int r = 0; r < rows; ++r) {
-    for (int64_t i = 0; i < keys; i += V::kLanes) V::store(scores + r * kKvBlockTokens + i, V::zero());
-  }
-}
 
 template <class V>
 struct PageF32 {
@@ -47,15 +40,15 @@ struct PageF32 {
   template <int R>
   static void scores(const PageShape& p, const std::byte* page, const float* words, const QueryFactors*,
                      int64_t keys, float* out) {
-    clear_scores<V>(out, R, keys);
-    const Tile t{words, p.head_dim, page, kKvBlockTokens * 4, p.head_dim, out, kKvBlockTokens};
-    multiply<V, PanelF32<V>, R>(t, 0, keys);
+    const Tile t{words, p.head_dim, page, kKvBlockTokens * 4, p.head_dim, out, kKvBlockTokens, p.ahead};
+    multiply<V, PanelF32<V>, false, R>(t, 0, keys);
   }
   template <int R>
   static void accumulate(const PageShape& p, const std::byte* page, float* probabilities, int64_t keys,
                          float* out) {
-    const Tile t{probabilities, kKvBlockTokens, page + p.k_bytes, p.columns * 4, keys, out, p.columns};
-    multiply<V, PanelF32<V>, R>(t, 0, p.columns);
+    const Tile t{probabilities, kKvBlockTokens, page + p.k_bytes, p.columns * 4, keys,
+                 out,           p.columns,      p.ahead};
+    multiply<V, PanelF32<V>, true, R>(t, 0, p.columns);
   }
 };
 
@@ -83,21 +76,21 @@ struct PageBf16 {
   template <int R>
   static void scores(const PageShape& p, const std::byte* page, const float* words, const QueryFactors*,
                      int64_t keys, float* out) {
-    clear_scores<V>(out, R, keys);
-    const Tile t{words, words_per_query(p), page, kKvBlockTokens * 4, p.head_dim / 2, out, kKvBlockTokens};
-    multiply<V, PanelBf16<V>, R>(t, 0, keys);
+    const Tile t{words, words_per_query(p), page,   kKvBlockTokens * 4, p.head_dim / 2,
+                 out,   kKvBlockTokens,     p.ahead};
+    multiply<V, PanelBf16<V>, false, R>(t, 0, keys);
   }
   template <int R>
   static void accumulate(const PageShape& p, const std::byte* page, float* probabilities, int64_t keys,
                          float* out) {
     const int64_t pairs = keys / 2;
-    Tile t{probabilities, kKvBlockTokens, page + p.k_bytes, p.columns * 4, pairs, out, p.columns};
-    multiply<V, PanelBf16<V>, R>(t, 0, p.columns);
+    Tile t{probabilities, kKvBlockTokens, page + p.k_bytes, p.columns * 4, pairs, out, p.columns, p.ahead};
+    multiply<V, PanelBf16<V>, true, R>(t, 0, p.columns);
     if (keys % 2 != 0) {
       t.a += pairs * PanelBf16<V>::kWords;
       t.b += pairs * t.b_stride;
       t.steps = 1;
-      multiply<V, PanelBf16<V, true>, R>(t, 0, p.columns);
+      multiply<V, PanelBf16<V, true>, true, R>(t, 0, p.columns);
     }
   }
 };
@@ -148,8 +141,8 @@ struct PageQuantized {
   template <int R>
   static void scores(const PageShape& p, const std::byte* page, const float* words,
                      const QueryFactors* factors, int64_t keys, float* out) {
-    const Tile t{words, words_per_query(p), page, kKvBlockTokens * 4, padded_dim(p) / (kNibbleK ? 8 : 4),
-                 out,   kKvBlockTokens};
+    const Tile t{words, words_per_query(p), page,   kKvBlockTokens * 4, padded_dim(p) / (kNibbleK ? 8 : 4),
+                 out,   kKvBlockTokens,     p.ahead};
     constexpr int kMost = V::kTileVectors;  // keys come in multiples of two vectors
     int64_t column = 0;
     for (; column + kMost * V::kLanes <= keys; column += kMost * V::kLanes) {
@@ -197,11 +190,11 @@ struct PageQuantized {
         for (int64_t d = begin; d < end; d += V::kLanes) V::store(o + d, V::add(V::load(o + d), zero));
       }
       const int64_t stride = kNibbleV ? p.columns / 2 : p.columns;
-      const Tile t{weights, kKvBlockTokens, page + p.k_bytes, stride, keys, out, p.columns};
+      const Tile t{weights, kKvBlockTokens, page + p.k_bytes, stride, keys, out, p.columns, p.ahead};
       if constexpr (kNibbleV) {
-        multiply<V, PanelNibbles<V>, R>(t, begin, end);
+        multiply<V, PanelNibbles<V>, true, R>(t, begin, end);
       } else {
-        multiply<V, PanelU8<V>, R>(t, begin, end);
+        multiply<V, PanelU8<V>, true, R>(t, begin, end);
       }
     }
   }

@@ -192,8 +192,8 @@ TEST(Attention, BitsDoNotDependOnTheCall) {
         p.q_deviation = variant == 5 ? 50.f : 1.f;  // probabilities down to zero and denormal
         Inputs s(table, p);
         const std::vector<float> whole = s.run(table);
-        for (int chunk : {1, 2, 13, 64, 100}) {
-          for (int heads : {1, 2, 4, 7}) {
+        for (int chunk : {1, 13, 64}) {
+          for (int heads : {1, 4, 7}) {
             for (int begin = 0; begin < p.num_queries; begin += chunk) {
               const int count = std::min(chunk, p.num_queries - begin);
               for (int head = 0; head < p.group; head += heads) {

@@ -4,6 +4,9 @@
 //
 // `a` holds one or two 32-bit words per step and row, broadcast over the columns; `b` is the page. What a
 // step is, a Panel says: one dimension or key in f32, a pair of them in bf16, one key of u8 or nibbles.
+//
+// Loops over the tile's sums are unrolled by force: g++ 12 otherwise keeps the sums in memory around the loop
+// over steps (twice the vector instructions in all).
 #pragma once
 
 #include <cstddef>
@@ -11,24 +14,37 @@
 
 #include "kernels/common/kv_block.h"
 
+#ifdef __clang__
+#define TURGO_UNROLL _Pragma("unroll")
+#else
+#define TURGO_UNROLL _Pragma("GCC unroll 8")
+#endif
+
 namespace turgo {
 namespace {
 
-// Columns of one tile: c-th vector from `column` on, in a row of the page that starts at b.
+// acc[r][c] += a[r] * values[c]
+template <class V, int R, int C>
+void add_products(typename V::F (&acc)[R][C], const float* a, int64_t lda, const typename V::F (&values)[C]) {
+  TURGO_UNROLL for (int r = 0; r < R; ++r) {
+    const auto x = V::set1(a[r * lda]);
+    TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::fma(x, values[c], acc[r][c]);
+  }
+}
+
+// A Panel: words of `a` per step; bits of a column in a row of the page; one step.
 template <class V>
 struct PanelF32 {
   static constexpr int kWords = 1;
+  static constexpr int kColumnBits = 32;
   template <int R, int C>
   static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
                    int64_t column) {
     typename V::F values[C];
-    for (int c = 0; c < C; ++c) {
+    TURGO_UNROLL for (int c = 0; c < C; ++c) {
       values[c] = V::load(reinterpret_cast<const float*>(b) + column + c * V::kLanes);
     }
-    for (int r = 0; r < R; ++r) {
-      const auto x = V::set1(a[r * lda]);
-      for (int c = 0; c < C; ++c) acc[r][c] = V::fma(x, values[c], acc[r][c]);
-    }
+    add_products<V>(acc, a, lda, values);
   }
 };
 
@@ -37,28 +53,26 @@ struct PanelF32 {
 template <class V, bool kHalf = false>
 struct PanelBf16 {
   static constexpr int kWords = V::kHasBf16Dot ? 1 : 2;
+  static constexpr int kColumnBits = 32;
   template <int R, int C>
   static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
                    int64_t column) {
     typename V::I pairs[C];
-    for (int c = 0; c < C; ++c) {
+    TURGO_UNROLL for (int c = 0; c < C; ++c) {
       pairs[c] = V::load_int(b + (column + c * V::kLanes) * 4);
       if (kHalf) pairs[c] = V::and_int(pairs[c], V::set1_int(0xffff));
     }
     if constexpr (V::kHasBf16Dot) {
-      for (int r = 0; r < R; ++r) {
+      TURGO_UNROLL for (int r = 0; r < R; ++r) {
         const auto x = V::set1_word(a + r * lda);
-        for (int c = 0; c < C; ++c) acc[r][c] = V::dot_bf16(acc[r][c], x, pairs[c]);
+        TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::dot_bf16(acc[r][c], x, pairs[c]);
       }
     } else {
-      for (int i = 0; i < 2; ++i) {
-        typename V::F values[C];
-        for (int c = 0; c < C; ++c) values[c] = i == 0 ? V::bf16_low(pairs[c]) : V::bf16_high(pairs[c]);
-        for (int r = 0; r < R; ++r) {
-          const auto x = V::set1(a[r * lda + i]);
-          for (int c = 0; c < C; ++c) acc[r][c] = V::fma(x, values[c], acc[r][c]);
-        }
-      }
+      typename V::F values[C];
+      TURGO_UNROLL for (int c = 0; c < C; ++c) values[c] = V::bf16_low(pairs[c]);
+      add_products<V>(acc, a, lda, values);
+      TURGO_UNROLL for (int c = 0; c < C; ++c) values[c] = V::bf16_high(pairs[c]);
+      add_products<V>(acc, a + 1, lda, values);
     }
   }
 };
@@ -66,36 +80,32 @@ struct PanelBf16 {
 template <class V>
 struct PanelU8 {
   static constexpr int kWords = 1;
+  static constexpr int kColumnBits = 8;
   template <int R, int C>
   static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
                    int64_t column) {
     typename V::F values[C];
-    for (int c = 0; c < C; ++c) {
+    TURGO_UNROLL for (int c = 0; c < C; ++c) {
       values[c] = V::load_u8(reinterpret_cast<const uint8_t*>(b) + column + c * V::kLanes);
     }
-    for (int r = 0; r < R; ++r) {
-      const auto x = V::set1(a[r * lda]);
-      for (int c = 0; c < C; ++c) acc[r][c] = V::fma(x, values[c], acc[r][c]);
-    }
+    add_products<V>(acc, a, lda, values);
   }
 };
 
 template <class V>
 struct PanelNibbles {
   static constexpr int kWords = 1;
+  static constexpr int kColumnBits = 4;
   template <int R, int C>
   static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
                    int64_t column) {
     typename V::F values[C];
-    for (int c = 0; c < C; ++c) {
+    TURGO_UNROLL for (int c = 0; c < C; ++c) {
       const int64_t d = column + c * V::kLanes;  // vectors never straddle a run of 16
       const auto* p = reinterpret_cast<const uint8_t*>(b) + d / 32 * 16 + d % 16;
       values[c] = d % 32 < 16 ? V::load_low_nibble(p) : V::load_high_nibble(p);
     }
-    for (int r = 0; r < R; ++r) {
-      const auto x = V::set1(a[r * lda]);
-      for (int c = 0; c < C; ++c) acc[r][c] = V::fma(x, values[c], acc[r][c]);
-    }
+    add_products<V>(acc, a, lda, values);
   }
 };
 
@@ -107,36 +117,66 @@ struct Tile {
   int64_t steps;
   float* out;  // [rows][ldo], column 0 of the page's row
   int64_t ldo;
+  int64_t ahead = 0;  // not 0: every line read at p also prefetches p + ahead
 };
 
-// out[r][column + …] += a · b over R rows and C vectors.
-template <class V, class Panel, int R, int C>
+template <int kBytes>
+void prefetch_ahead(const std::byte* line, int64_t ahead) {
+  if (ahead == 0) return;
+  for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(line + ahead + i);
+}
+
+// out[r][column + …] = a · b (+ out) over R rows and C vectors.
+template <class V, class Panel, bool kAccumulate, int R, int C>
 void multiply_columns(const Tile& t, int64_t column) {
   typename V::F acc[R][C];
-  for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) acc[r][c] = V::load(t.out + r * t.ldo + column + c * V::kLanes);
+  TURGO_UNROLL for (int r = 0; r < R; ++r) {
+    TURGO_UNROLL for (int c = 0; c < C; ++c) {
+      acc[r][c] = kAccumulate ? V::load(t.out + r * t.ldo + column + c * V::kLanes) : V::zero();
+    }
   }
   for (int64_t s = 0; s < t.steps; ++s) {
-    Panel::template step<R, C>(acc, t.a + s * Panel::kWords, t.lda, t.b + s * t.b_stride, column);
+    const std::byte* b = t.b + s * t.b_stride;
+    prefetch_ahead<C * V::kLanes * Panel::kColumnBits / 8>(b + column * Panel::kColumnBits / 8, t.ahead);
+    Panel::template step<R, C>(acc, t.a + s * Panel::kWords, t.lda, b, column);
   }
-  for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) V::store(t.out + r * t.ldo + column + c * V::kLanes, acc[r][c]);
+  TURGO_UNROLL for (int r = 0; r < R; ++r) {
+    TURGO_UNROLL for (int c = 0; c < C; ++c) {
+      V::store(t.out + r * t.ldo + column + c * V::kLanes, acc[r][c]);
+    }
   }
 }
 
 // Columns [begin, end), a multiple of V::kLanes.
-template <class V, class Panel, int R>
+template <class V, class Panel, bool kAccumulate, int R>
 void multiply(const Tile& t, int64_t begin, int64_t end) {
   constexpr int kMost = V::kTileVectors;
   int64_t column = begin;
   for (; column + kMost * V::kLanes <= end; column += kMost * V::kLanes) {
-    multiply_columns<V, Panel, R, kMost>(t, column);
+    multiply_columns<V, Panel, kAccumulate, R, kMost>(t, column);
   }
   if constexpr (kMost > 2) {
-    for (; column + 2 * V::kLanes <= end; column += 2 * V::kLanes)
-      multiply_columns<V, Panel, R, 2>(t, column);
+    for (; column + 2 * V::kLanes <= end; column += 2 * V::kLanes) {
+      multiply_columns<V, Panel, kAccumulate, R, 2>(t, column);
+    }
   }
-  for (; column < end; column += V::kLanes) multiply_columns<V, Panel, R, 1>(t, column);
+  for (; column < end; column += V::kLanes) multiply_columns<V, Panel, kAccumulate, R, 1>(t, column);
+}
+
+// acc[r][c] += the four bytes of u[c] times four factors of row r.
+template <class V, int R, int C>
+void add_integer_products(typename V::I (&acc)[R][C], const float* a, int64_t lda,
+                          const typename V::I (&u)[C]) {
+  TURGO_UNROLL for (int r = 0; r < R; ++r) {
+    if constexpr (V::kHasByteDot) {
+      const auto q = V::set1_word(a + r * lda);
+      TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::dot_u8s8(acc[r][c], u[c], q);
+    } else {
+      int32_t q[2];
+      __builtin_memcpy(q, a + r * lda, sizeof q);
+      TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::dot_u8s16(acc[r][c], u[c], q[0], q[1]);
+    }
+  }
 }
 
 // Integer scores: sum over dimensions of q (s16, at most 14 bits and a sign) times u8 or nibbles. Exact, so
@@ -146,42 +186,37 @@ void multiply(const Tile& t, int64_t begin, int64_t end) {
 template <class V, bool kNibbles, int R, int C>
 void integer_scores(const Tile& t, int64_t column) {
   constexpr int kParts = kNibbles ? 2 : 1;  // groups of four dimensions in a step's 32 bits
-  typename V::I acc[R][C];
-  for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) acc[r][c] = V::set1_int(0);
-  }
+  constexpr int kWords = V::kHasByteDot ? 1 : 2;
   constexpr int kPasses = V::kHasByteDot ? 2 : 1;
+  typename V::I acc[R][C];
+  TURGO_UNROLL for (int r = 0; r < R; ++r) {
+    TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::set1_int(0);
+  }
+  const float* a = t.a;
   for (int pass = 0; pass < kPasses; ++pass) {
-    const float* a = t.a + pass * t.steps * kParts;
-    if (pass == 1) {
-      for (int r = 0; r < R; ++r) {
-        for (int c = 0; c < C; ++c) acc[r][c] = V::template shift_left<7>(acc[r][c]);
+    for (int64_t s = 0; s < t.steps; ++s) {
+      const std::byte* b = t.b + s * t.b_stride + column * 4;
+      if (pass == 0) prefetch_ahead<C * V::kLanes * 4>(b, t.ahead);
+      for (int part = 0; part < kParts; ++part) {
+        typename V::I u[C];
+        TURGO_UNROLL for (int c = 0; c < C; ++c) {
+          u[c] = V::load_int(b + c * V::kLanes * 4);
+          if (kNibbles) u[c] = V::nibbles(u[c], part == 1);
+        }
+        add_integer_products<V>(acc, a, t.lda, u);
+        a += kWords;
       }
     }
-    for (int64_t s = 0; s < t.steps; ++s) {
-      typename V::I bytes[C];
-      for (int c = 0; c < C; ++c) {
-        bytes[c] = V::load_int(t.b + s * t.b_stride + (column + c * V::kLanes) * 4);
-      }
-      for (int part = 0; part < kParts; ++part) {
-        const int64_t word = s * kParts + part;
-        for (int c = 0; c < C; ++c) {
-          const auto u = kNibbles ? V::nibbles(bytes[c], part == 1) : bytes[c];
-          for (int r = 0; r < R; ++r) {
-            if constexpr (V::kHasByteDot) {
-              acc[r][c] = V::dot_u8s8(acc[r][c], u, V::set1_word(a + r * t.lda + word));
-            } else {
-              int32_t q[2];
-              __builtin_memcpy(q, a + r * t.lda + 2 * word, sizeof q);
-              acc[r][c] = V::dot_u8s16(acc[r][c], u, q[0], q[1]);
-            }
-          }
-        }
+    if (kPasses == 2 && pass == 0) {
+      TURGO_UNROLL for (int r = 0; r < R; ++r) {
+        TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::template shift_left<7>(acc[r][c]);
       }
     }
   }
-  for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) V::store_int(t.out + r * t.ldo + column + c * V::kLanes, acc[r][c]);
+  TURGO_UNROLL for (int r = 0; r < R; ++r) {
+    TURGO_UNROLL for (int c = 0; c < C; ++c) {
+      V::store_int(t.out + r * t.ldo + column + c * V::kLanes, acc[r][c]);
+    }
   }
 }
 

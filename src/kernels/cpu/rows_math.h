@@ -30,6 +30,26 @@ typename V::F exp(typename V::F x) {
   return V::select(V::less(x, low), V::zero(), V::mul(p, power));
 }
 
+// 2^x for x <= 1, relative error 2e-7; exactly 1 at 0 and exactly 0 below -126. Attention's exponential: its
+// argument is a score minus the row's maximum, in units of log 2.
+template <class V>
+typename V::F exp2_low(typename V::F x) {
+  const auto low = V::set1(-126);
+  const auto clamped = V::max(low, x);
+  const auto magic = V::set1(12582912.f);
+  const auto shifted = V::add(clamped, magic);
+  const auto r = V::sub(clamped, V::sub(shifted, magic));
+  auto p = V::set1(1.3264591e-3f);
+  p = V::fma(p, r, V::set1(9.6716192e-3f));
+  p = V::fma(p, r, V::set1(5.5507351e-2f));
+  p = V::fma(p, r, V::set1(2.4022241e-1f));
+  p = V::fma(p, r, V::set1(6.9314700e-1f));
+  p = V::fma(p, r, V::set1(1));
+  const auto power =
+      V::cast_f(V::add_int(V::template shift_left<23>(V::cast_i(shifted)), V::set1_int(127 << 23)));
+  return V::select(V::less(x, low), V::zero(), V::mul(p, power));
+}
+
 template <class V>
 typename V::F sigmoid(typename V::F x) {
   return V::div(V::set1(1), V::add(V::set1(1), exp<V>(V::sub(V::zero(), x))));

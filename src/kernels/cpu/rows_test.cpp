@@ -50,6 +50,9 @@ TEST(RowsMath, RelativeErrors) {
   for (float x = -87.3f; x < 88.3f; x += 0.0037f) {
     expect_relative(double{exp<SimdScalar>(lane(x))[0]}, std::exp(double{x}), 2e-7, "exp");
   }
+  for (float x = -125.9f; x <= 1; x += 0.0041f) {
+    expect_relative(double{exp2_low<SimdScalar>(lane(x))[0]}, std::exp2(double{x}), 3e-7, "exp2");
+  }
   for (float x = -20; x < 20; x += 0.0011f) {
     expect_relative(double{tanh<SimdScalar>(lane(x))[0]}, std::tanh(double{x}), 4e-7, "tanh");
   }
@@ -64,6 +67,11 @@ TEST(RowsMath, RelativeErrors) {
 
 TEST(RowsMath, Extremes) {
   const auto e = [](float x) { return exp<SimdScalar>(SimdScalar::set1(x))[0]; };
+  const auto e2 = [](float x) { return exp2_low<SimdScalar>(SimdScalar::set1(x))[0]; };
+  EXPECT_EQ(e2(0), 1.f);
+  EXPECT_EQ(e2(-127), 0.f);
+  EXPECT_EQ(e2(-INFINITY), 0.f);
+  EXPECT_TRUE(std::isnan(e2(NAN)));
   EXPECT_EQ(e(0), 1.f);
   EXPECT_EQ(e(-88), 0.f);
   EXPECT_EQ(e(-INFINITY), 0.f);
