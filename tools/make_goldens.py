@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 import internlm2_forward
 
-PROMPT, TOKENS, VOCAB = 28, 36, 96
+PROMPT, TOKENS, VOCAB = 28, 36, 64
 OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "goldens", "models")
 
 LLAMA = {
@@ -123,6 +123,8 @@ def llamas():
             "rope_type": "longrope", "rope_theta": 1000.0, "factor": 4.0, "original_max_position_embeddings": 16,
             "short_factor": [1.0, 1.1, 1.3, 1.6], "long_factor": [1.0, 1.5, 2.5, 4.0]}},
     }
+    ropes["longrope_short"] = copy.deepcopy(ropes["longrope"])
+    ropes["longrope_short"]["rope_parameters"]["original_max_position_embeddings"] = 48
     for kind, config in ropes.items():
         # Dynamic and longrope are chosen once from the length: the reference is one forward over all tokens.
         simple(f"llama_{kind}", config, 1, cached=kind in ("linear", "yarn", "llama3"), same_weights_as="llama_gqa")

@@ -41,8 +41,9 @@ struct Golden {
   int prompt_tokens = 0;
 };
 
-Decoder load(const std::string& folder, const Golden& golden, const LoadOptions& options = {}) {
-  LoadedModel model = load_model(open_model(folder), options);
+Decoder load(const std::string& folder, const Golden& golden, void (*change)(DecoderConfig&) = nullptr) {
+  LoadedModel model = load_model(open_model(folder), {});
+  if (change) change(model.config);
   auto executor =
       make_eager_executor(std::make_shared<ThreadTeam>(2), *select_kernels(nullptr), Precision::kF32);
   // Scalings that depend on the length are chosen for as many tokens as the reference saw.
@@ -88,24 +89,57 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, testing::ValuesIn(golden_names()),
 
 // The list is written here so that a golden that disappears is noticed.
 TEST(Goldens, AllArePresent) {
-  EXPECT_THAT(
-      golden_names(),
-      testing::ElementsAre("gemma3", "gemma3_nested", "gguf_llama", "gguf_llama3", "gguf_qwen2", "internlm2",
-                           "internlm2_bias", "internlm2_dynamic", "llama_bias_tied", "llama_dynamic",
-                           "llama_gqa", "llama_head_dim", "llama_linear", "llama_llama3", "llama_longrope",
-                           "llama_widths", "llama_yarn", "mistral", "qwen2", "qwen3"));
+  EXPECT_THAT(golden_names(),
+              testing::ElementsAre("gemma3", "gemma3_nested", "gguf_llama", "gguf_llama3", "gguf_qwen2",
+                                   "internlm2", "internlm2_bias", "internlm2_dynamic", "llama_bias_tied",
+                                   "llama_dynamic", "llama_gqa", "llama_head_dim", "llama_linear",
+                                   "llama_llama3", "llama_longrope", "llama_longrope_short", "llama_widths",
+                                   "llama_yarn", "mistral", "qwen2", "qwen3"));
 }
 
 // The logits are far enough apart that the tolerance means something: a wrong rope, window or norm is seen.
 TEST(Goldens, VariantsOfOneModelDiffer) {
   Golden plain("llama_gqa");
-  for (const char* name : {"llama_linear", "llama_dynamic", "llama_yarn", "llama_llama3", "llama_longrope"}) {
+  for (const char* name : {"llama_linear", "llama_dynamic", "llama_yarn", "llama_llama3", "llama_longrope",
+                           "llama_longrope_short"}) {
     Golden scaled(name);
     ASSERT_EQ(scaled.tokens, plain.tokens);
     std::vector<float> rows;
     for (int64_t i = 0; i < scaled.logits.num_rows(); ++i)
       rows.insert(rows.end(), scaled.logits.row(i).begin(), scaled.logits.row(i).end());
     EXPECT_GT(difference(plain, 0, rows), 100 * kTolerance) << name;
+  }
+}
+
+// Every field that an architecture file sets must matter to its golden; else the golden proves nothing about
+// it.
+TEST(Goldens, ChangedFieldsAreSeen) {
+  struct Change {
+    const char* golden;
+    const char* field;
+    void (*apply)(DecoderConfig&);
+  };
+  const Change changes[] = {
+      {"mistral", "window", [](DecoderConfig& c) { c.layers[0].sliding_window = 9; }},
+      {"gemma3", "window", [](DecoderConfig& c) { c.layers[0].sliding_window = 9; }},
+      {"gemma3", "local rope", [](DecoderConfig& c) { c.layers[1].rope = 0; }},
+      {"gemma3", "global rope", [](DecoderConfig& c) { c.layers[2].rope = 1; }},
+      {"gemma3", "embedding scale", [](DecoderConfig& c) { c.embedding_scale = 5.65625f; }},
+      {"gemma3", "attention scale", [](DecoderConfig& c) { c.attention_scale = 0.25f; }},
+      {"gemma3", "activation", [](DecoderConfig& c) { c.activation = Activation::kGelu; }},
+      {"gemma3_nested", "rounded embedding scale",
+       [](DecoderConfig& c) { c.embedding_scale = std::sqrt(32.0f); }},
+      {"gemma3_nested", "linear factor", [](DecoderConfig& c) { c.ropes[0].factor = 7; }},
+      {"gguf_llama", "interleaved rope", [](DecoderConfig& c) { c.ropes[0].interleaved = false; }},
+      {"gguf_qwen2", "interleaved rope", [](DecoderConfig& c) { c.ropes[0].interleaved = true; }},
+      {"llama_yarn", "original length", [](DecoderConfig& c) { c.ropes[0].original_max_position = 512; }},
+      {"internlm2_dynamic", "factor", [](DecoderConfig& c) { c.ropes[0].factor = 3; }},
+  };
+  for (const Change& change : changes) {
+    Golden golden(change.golden);
+    Decoder decoder = load(golden_folder(change.golden), golden, change.apply);
+    float d = difference(golden, 0, TestSequence(decoder, 64).feed(golden.tokens));
+    EXPECT_GT(d, 2 * kTolerance) << change.golden << ": " << change.field;
   }
 }
 

@@ -100,7 +100,7 @@ TEST(LoadModel, RefusesHostileNumbersByName) {
       {"llama.rope.freq_base", inf},
       {"llama.attention.layer_norm_rms_epsilon", 0.0},
       {"llama.embedding_length", 4294967295},
-      {"llama.vocab_size", 97},
+      {"llama.vocab_size", 65},
       {"llama.rope.scaling.type", "spiral"},
   };
   for (const Hostile& h : gguf) {
@@ -161,8 +161,8 @@ TEST(LoadModel, NamesMissingExtraAndMisshapenTensors) {
   std::string shape = error_with("llama_gqa", "intermediate_size", 64);
   EXPECT_THAT(shape,
               HasSubstr("gate_proj.weight': expected shape [64, 32] from the configuration, got [48, 32]"));
-  EXPECT_THAT(error_with("llama_gqa", "vocab_size", 97),
-              HasSubstr("embed_tokens.weight': expected shape [97, 32]"));
+  EXPECT_THAT(error_with("llama_gqa", "vocab_size", 65),
+              HasSubstr("embed_tokens.weight': expected shape [65, 32]"));
   auto integer = edited("llama_gqa", [](Json&, auto& tensors) {
     for (RawTensor& t : tensors)
       if (t.name == "model.layers.0.self_attn.q_proj.weight") t.dtype = DType::kI8;
@@ -217,6 +217,23 @@ TEST(LoadModel, GemmaDefaultsFillWhatPublishedFoldersLeaveOut) {
   EXPECT_EQ(c.ropes[0].factor, 8);
   EXPECT_EQ(c.ropes[1].theta, 10000);
   EXPECT_EQ(c.attention_scale, 0.0625f);
+}
+
+TEST(LoadModel, GemmaReadsBothSpellingsOfItsRopes) {
+  DecoderConfig old = read_decoder_config(*golden("gemma3"));
+  DecoderConfig now = read_decoder_config(*edited("gemma3", [](Json& m, auto&) {
+    m.erase("rope_theta");
+    m.erase("rope_local_base_freq");
+    m["rope_parameters"] = {{"full_attention", {{"rope_type", "default"}, {"rope_theta", 1e6}}},
+                            {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 100.0}}}};
+  }));
+  ASSERT_EQ(now.ropes.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(now.ropes[i].theta, old.ropes[i].theta);
+    EXPECT_EQ(now.ropes[i].rotary_dim, old.ropes[i].rotary_dim);
+  }
+  EXPECT_EQ(now.layers[0].rope, 1);
+  EXPECT_EQ(now.layers[2].rope, 0);
 }
 
 TEST(LoadModel, LayersMayDifferInWidth) {
@@ -342,8 +359,8 @@ TEST(LoadPlan, BiasesFollowTheirRowsAndRowParallelOnesAreAddedOnce) {
     EXPECT_EQ(w.o_proj.bias != nullptr, r == 0);
     EXPECT_EQ(w.down_proj.bias != nullptr, r == 0);
     // A tied table that is cut for the head still serves every token's embedding.
-    EXPECT_EQ(rank.weights.embed_tokens.n, 96);
-    EXPECT_EQ(rank.weights.lm_head.n, 48);
+    EXPECT_EQ(rank.weights.embed_tokens.n, 64);
+    EXPECT_EQ(rank.weights.lm_head.n, 32);
   }
 }
 

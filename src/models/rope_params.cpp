@@ -1,5 +1,6 @@
 #include "models/rope_params.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "core/error.h"
@@ -105,8 +106,16 @@ RopeConfig read_gguf_rope(const HyperParams& p, const RopeDefaults& d) {
   rope.original_max_position =
       p.get_int({nullptr, "rope.scaling.original_context_length"}, 1, kMaxPosition, d.max_position);
   rope.factor = p.get_float({nullptr, "rope.scaling.factor"}, 0, kMaxFactor, 0);
+  ParamName old_linear{nullptr, "rope.scale_linear"};  // before 2024 there was only this
+  if (!p.has(type) && p.has(old_linear)) {
+    rope.scaling = RopeScaling::kLinear;
+    rope.factor = p.get_float(old_linear, 0, kMaxFactor);
+  }
   if (rope.factor == 0) rope.factor = 1;  // 0 is written for "none"
+  // GGUF's attn_factor multiplies YaRN's own 0.1 ln(factor) + 1 and replaces LongRoPE's.
   rope.attention_factor = p.get_float({nullptr, "rope.scaling.attn_factor"}, 0, kMaxFactor, 0);
+  if (rope.scaling == RopeScaling::kYarn && rope.factor > 1)
+    rope.attention_factor *= 0.1f * std::log(rope.factor) + 1;
   rope.beta_fast = p.get_float({nullptr, "rope.scaling.yarn_beta_fast"}, 1e-3, kMaxFactor, 32);
   rope.beta_slow = p.get_float({nullptr, "rope.scaling.yarn_beta_slow"}, 1e-3, kMaxFactor, 1);
   const ModelFile& file = p.file();

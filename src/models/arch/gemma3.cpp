@@ -1,12 +1,10 @@
 // Gemma 3 text: norms stored as w - 1 (GGUF stores w), four norms per layer, q and k norms, five sliding
-// layers with rope base 10,000 per full layer with base 1,000,000, embeddings scaled by sqrt(hidden_size),
-// GELU.
-//   https://huggingface.co/docs/transformers/model_doc/gemma3 (text_config of the multimodal folders is read
-//   too)
+// layers with rope base 10,000 per full layer with base 1,000,000, embeddings times sqrt(hidden_size), GELU
+// (huggingface.co/docs/transformers/model_doc/gemma3); text_config of the multimodal folders is read too.
 #include <cmath>
 
 #include "core/error.h"
-#include "models/arch/common.h"
+#include "models/dense_config.h"
 
 namespace turgo {
 namespace {
@@ -22,7 +20,6 @@ constexpr DenseDefaults kTextDefaults{.vocab_size = 262208,
                                       .head_dim = 256,
                                       .intermediate_size = 9216,
                                       .max_position = 131072,
-                                      .norm_eps = 1e-6f,
                                       .rope_theta = kGlobalTheta,
                                       .tied_embeddings = true};
 
@@ -34,15 +31,16 @@ void read_windows(const HyperParams& p, DecoderConfig& c) {
       p.gguf() ? p.get_int(window_name, 0, kMaxPosition, 0) : p.get_int(window_name, 1, kMaxPosition, 4096);
   int32_t pattern = p.get_int({"sliding_window_pattern", nullptr}, 1, kMaxLayers, 6);
   for (int i = 0; i < c.num_layers() && window > 0; ++i) {
-    if ((i + 1) % pattern == 0) continue;
-    c.layers[static_cast<size_t>(i)].attention = AttentionKind::kSliding;
-    c.layers[static_cast<size_t>(i)].sliding_window = window;
+    LayerConfig& layer = c.layers[static_cast<size_t>(i)];
+    if ((i + 1) % pattern == 0 || layer.attention == AttentionKind::kNone) continue;
+    layer.attention = AttentionKind::kSliding;
+    layer.sliding_window = window;
   }
 }
 
-// ropes[0]: full layers; ropes[1]: sliding layers. Three spellings: rope_parameters.{full,sliding}_attention,
-// rope_theta + rope_local_base_freq (+ rope_scaling of the full layers), GGUF (its local base is rarely
-// written).
+// ropes[0]: full layers; ropes[1]: sliding layers. Spelt rope_parameters.{full,sliding}_attention, or
+// rope_theta
+// + rope_local_base_freq (+ rope_scaling of the full layers), or as GGUF, where the local base is rare.
 void read_ropes(const HyperParams& p, DecoderConfig& c) {
   RopeDefaults full{kGlobalTheta, c.layers[0].head_dim, c.max_position};
   RopeDefaults local{kLocalTheta, c.layers[0].head_dim, c.max_position};
@@ -65,16 +63,15 @@ void read_ropes(const HyperParams& p, DecoderConfig& c) {
 float embedding_scale(const HyperParams& p, int32_t hidden_size) {
   float scale = std::sqrt(static_cast<float>(hidden_size));
   if (p.gguf()) return scale;
-  const WeightMap map = dense_weight_map(p);
-  const RawTensor* embed = p.file().find(map.prefix + "embed_tokens.weight");
+  const RawTensor* embed = p.file().find(dense_weight_map(p).prefix + "embed_tokens.weight");
   if (embed && embed->dtype == DType::kBF16) return to_f32(to_bf16(scale));
   if (embed && embed->dtype == DType::kF16) return to_f32(to_f16(scale));
   return scale;
 }
 
 DecoderConfig read_gemma3(const HyperParams& p) {
-  DenseDefaults defaults = p.gguf() ? DenseDefaults{.rope_theta = kGlobalTheta} : kTextDefaults;
-  DecoderConfig c = read_dense_config(p, "gemma3", defaults);
+  constexpr DenseDefaults kGguf{.rope_theta = kGlobalTheta};
+  DecoderConfig c = read_dense_config(p, "gemma3", p.gguf() ? kGguf : kTextDefaults);
   if (p.get_bool({"use_bidirectional_attention", nullptr}, false))
     fail(ErrorCode::kUnsupported, "{}: an embedding model with bidirectional attention can not generate text",
          quote(p.file().path(), 200));
@@ -83,7 +80,7 @@ DecoderConfig read_gemma3(const HyperParams& p) {
   c.qk_norm = true;
   c.post_norms = true;
   c.embedding_scale = embedding_scale(p, c.hidden_size);
-  float scalar = static_cast<float>(c.layers[0].head_dim);
+  auto scalar = static_cast<float>(c.layers[0].head_dim);
   if (!p.gguf()) scalar = p.get_float({"query_pre_attn_scalar", nullptr}, 1e-3, 1e6, 256);
   if (p.gguf() && c.num_layers() == 62)  // the 27B model; its GGUF does not carry the scalar
     scalar = static_cast<float>(c.hidden_size / c.layers[0].num_heads);
@@ -98,19 +95,13 @@ DecoderConfig read_gemma3(const HyperParams& p) {
 WeightMap gemma3_weights(const HyperParams& p, const DecoderConfig&) {
   using enum WeightRole;
   WeightMap map = dense_weight_map(p);
+  add_qk_norms(p, map);
   std::erase_if(map.names, [](const WeightName& w) { return w.role == kPreMlpNorm; });
-  if (p.gguf())
-    map.names.insert(map.names.end(), {{kQNorm, "blk.{}.attn_q_norm"},
-                                       {kKNorm, "blk.{}.attn_k_norm"},
-                                       {kPostAttentionNorm, "blk.{}.post_attention_norm"},
-                                       {kPreMlpNorm, "blk.{}.ffn_norm"},
-                                       {kPostMlpNorm, "blk.{}.post_ffw_norm"}});
-  else
-    map.names.insert(map.names.end(), {{kQNorm, "layers.{}.self_attn.q_norm"},
-                                       {kKNorm, "layers.{}.self_attn.k_norm"},
-                                       {kPostAttentionNorm, "layers.{}.post_attention_layernorm"},
-                                       {kPreMlpNorm, "layers.{}.pre_feedforward_layernorm"},
-                                       {kPostMlpNorm, "layers.{}.post_feedforward_layernorm"}});
+  map.names.push_back(
+      {kPostAttentionNorm, p.gguf() ? "blk.{}.post_attention_norm" : "layers.{}.post_attention_layernorm"});
+  map.names.push_back({kPreMlpNorm, p.gguf() ? "blk.{}.ffn_norm" : "layers.{}.pre_feedforward_layernorm"});
+  map.names.push_back(
+      {kPostMlpNorm, p.gguf() ? "blk.{}.post_ffw_norm" : "layers.{}.post_feedforward_layernorm"});
   if (p.get_bool({"attention_bias", nullptr}, false)) map.qkv_bias = map.o_bias = Presence::kAlways;
   return map;
 }

@@ -3,7 +3,7 @@
 // "factor"}.
 //   https://huggingface.co/internlm/internlm2-chat-1_8b (config.json, model.safetensors.index.json)
 //   Its GGUF form has q, k and v apart, rows permuted for interleaved rope as with Llama.
-#include "models/arch/common.h"
+#include "models/dense_config.h"
 
 namespace turgo {
 namespace {

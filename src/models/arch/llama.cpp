@@ -3,7 +3,7 @@
 //   LlamaForCausalLM: https://huggingface.co/docs/transformers/model_doc/llama
 //   GGUF stores the rows of q and k so that rope pairs are neighbours (2i, 2i + 1): rope is interleaved
 //   there.
-#include "models/arch/common.h"
+#include "models/dense_config.h"
 
 namespace turgo {
 namespace {

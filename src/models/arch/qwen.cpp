@@ -1,6 +1,6 @@
 // Qwen2 and Qwen2.5 (biases on q, k and v), Qwen3 (none, but a norm on every head of q and k).
 //   https://huggingface.co/docs/transformers/model_doc/qwen2 and …/qwen3
-#include "models/arch/common.h"
+#include "models/dense_config.h"
 
 namespace turgo {
 namespace {
@@ -39,8 +39,7 @@ WeightMap qwen2_weights(const HyperParams& p, const DecoderConfig&) {
 
 WeightMap qwen3_weights(const HyperParams& p, const DecoderConfig&) {
   WeightMap map = dense_weight_map(p);
-  map.names.push_back({WeightRole::kQNorm, p.gguf() ? "blk.{}.attn_q_norm" : "layers.{}.self_attn.q_norm"});
-  map.names.push_back({WeightRole::kKNorm, p.gguf() ? "blk.{}.attn_k_norm" : "layers.{}.self_attn.k_norm"});
+  add_qk_norms(p, map);
   if (!p.gguf() && p.get_bool({"attention_bias", nullptr}, false))
     map.qkv_bias = map.o_bias = Presence::kAlways;
   return map;

@@ -1,4 +1,4 @@
-#include "models/arch/common.h"
+#include "models/dense_config.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -204,6 +204,12 @@ WeightMap dense_weight_map(const HyperParams& p) {
                        "multi_modal_projector.", "model.multi_modal_projector.", "visual."};
   map.skip_suffixes = {".rotary_emb.inv_freq"};
   return map;
+}
+
+void add_qk_norms(const HyperParams& p, WeightMap& map) {
+  using enum WeightRole;
+  map.names.push_back({kQNorm, p.gguf() ? "blk.{}.attn_q_norm" : "layers.{}.self_attn.q_norm"});
+  map.names.push_back({kKNorm, p.gguf() ? "blk.{}.attn_k_norm" : "layers.{}.self_attn.k_norm"});
 }
 
 }  // namespace turgo

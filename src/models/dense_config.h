@@ -26,4 +26,7 @@ void apply_sliding_window(const HyperParams& params, bool all_sliding, DecoderCo
 // Names of Hugging Face's LlamaForCausalLM, or of GGUF. Biases: GGUF files decide by what they hold.
 WeightMap dense_weight_map(const HyperParams& params);
 
+// Adds the norms of every head of q and k.
+void add_qk_norms(const HyperParams& params, WeightMap& map);
+
 }  // namespace turgo
