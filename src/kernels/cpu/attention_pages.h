@@ -114,17 +114,17 @@ struct PageQuantized {
       const float a = __builtin_fabsf(q[d] * scale);
       largest = a > largest ? a : largest;
     }
-    const float inverse = largest > 0 ? static_cast<float>(kLargest) / largest : 0;
+    const float inverse = largest > 1e-30f ? static_cast<float>(kLargest) / largest : 0;
     const int64_t n = padded_dim(p);
     auto* bytes = reinterpret_cast<uint8_t*>(words);
-    int32_t sum = 0;
+    uint32_t sum = 0;  // unsigned: NaN leaves any integer
     for (int64_t d = 0; d < n; ++d) {
       const float x = d < p.head_dim ? q[d] * scale * inverse : 0;
       const float shifted = x + 12582912.f;  // rounds to nearest even in the low bits
       int32_t integer;
       __builtin_memcpy(&integer, &shifted, sizeof integer);
       integer -= 0x4b400000;
-      sum += integer;
+      sum += static_cast<uint32_t>(integer);
       if constexpr (V::kHasByteDot) {
         bytes[d] = static_cast<uint8_t>(integer >> 7);
         bytes[n + d] = static_cast<uint8_t>(integer & 127);
@@ -135,7 +135,7 @@ struct PageQuantized {
       }
     }
     factors.scale = largest / static_cast<float>(kLargest);
-    factors.sum = static_cast<float>(sum) * factors.scale;
+    factors.sum = static_cast<float>(static_cast<int32_t>(sum)) * factors.scale;
   }
 
   template <int R>
