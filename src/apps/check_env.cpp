@@ -1,5 +1,6 @@
 // `turgo check_env`: what a bug report needs, as text or JSON.
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -7,6 +8,7 @@
 #include "apps/host_info.h"
 #include "apps/output.h"
 #include "core/error.h"
+#include "kernels/cpu/kernel_table.h"
 
 namespace turgo {
 namespace {
@@ -29,6 +31,11 @@ Json report() {
   out["os"] = host.os;
   out["cpu"] = host.cpu;
   out["cpu_flags"] = host.cpu_flags;
+  out["kernels_usable"] = Json::array();
+  for (const KernelTable* const* table = usable_kernel_tables(); *table; ++table)
+    out["kernels_usable"].push_back((*table)->isa);
+  const KernelTable* chosen = select_kernels(std::getenv("TURGO_ISA"));
+  out["kernels_chosen"] = chosen ? chosen->isa : "none: TURGO_ISA names kernels that this CPU can not run";
   out["logical_cpus"] = host.logical_cpus;
   out["usable_cores"] = host.usable_cores;
   out["memory_gb"] = std::round(static_cast<double>(host.memory_bytes) / 1e8) / 10;

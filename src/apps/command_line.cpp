@@ -89,7 +89,8 @@ void add_option(CLI::App& app, const Option& option, std::vector<Given>& given) 
   };
   std::string name = option.is_positional ? option.name : option.flag();
   if (option.is_bool()) {
-    app.add_flag_callback(name, [collect] { collect({"true"}); }, help_text(option));
+    app.add_flag_function(
+        name, [collect](int64_t n) { collect({n > 0 ? "true" : "false"}); }, help_text(option));
     return;
   }
   CLI::Option* added = app.add_option(name, collect, help_text(option));
@@ -141,7 +142,7 @@ int run_command(const Command& command, const std::vector<std::string>& words) {
   for (const Given& one : given)
     for (const std::string& value : one.values) one.option->set_text(value);
   for (const Option& option : command.options.options())
-    if (option.is_positional &&
+    if (option.is_required &&
         std::none_of(given.begin(), given.end(), [&](const Given& one) { return one.option == &option; }))
       fail(ErrorCode::kInvalidArgument, "{} is missing; see `turgo {} --help`", option.flag(), command.name);
   return command.run();

@@ -2,11 +2,22 @@
 
 namespace turgo {
 
+Command chat_command();
+Command generate_command();
+Command tokenize_command();
+Command eval_ppl_command();
+Command eval_kl_command();
+Command eval_logits_command();
+Command bench_command();
+Command list_command();
 Command check_env_command();
 
 std::vector<Command> all_commands() {
   std::vector<Command> commands;
-  commands.push_back(check_env_command());
+  for (Command (*make)() :
+       {chat_command, generate_command, tokenize_command, eval_ppl_command, eval_kl_command,
+        eval_logits_command, bench_command, list_command, check_env_command})
+    commands.push_back(make());
   return commands;
 }
 

@@ -71,8 +71,13 @@ Option& Option::shown_default(std::string text) {
   default_label = std::move(text);
   return *this;
 }
-Option& Option::positional() {
+Option& Option::positional(bool required_too) {
   is_positional = true;
+  is_required = required_too;
+  return *this;
+}
+Option& Option::required() {
+  is_required = true;
   return *this;
 }
 

@@ -31,13 +31,15 @@ struct Option {
   std::vector<std::string> choices_list;  // strings only; empty = any
   std::string value_label;                // as in help: --text FILE
   std::string default_label;              // printed instead of the value: "the model's own"
-  bool is_positional = false;             // MODEL in `turgo chat MODEL`; always required
+  bool is_positional = false;             // MODEL in `turgo chat MODEL`
+  bool is_required = false;
 
   Option& range(double low, double high = std::numeric_limits<double>::infinity());
   Option& choices(std::vector<std::string> values);
   Option& label(std::string text);
   Option& shown_default(std::string text);
-  Option& positional();
+  Option& positional(bool required_too = true);
+  Option& required();
 
   std::string flag() const;          // "--session-len"
   std::string default_text() const;  // "" if there is nothing worth printing

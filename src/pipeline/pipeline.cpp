@@ -1,0 +1,262 @@
+#include "pipeline/pipeline.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "io/model_assets.h"
+#include "models/load_model.h"
+#include "ops/eager.h"
+#include "pipeline/load_tokenizer.h"
+
+namespace turgo {
+namespace {
+
+const char* precision_name(Precision precision) {
+  return precision == Precision::kInt8 ? "int8" : precision == Precision::kBF16 ? "bf16" : "f32";
+}
+
+std::optional<Precision> asked_precision(const std::string& name) {
+  if (name == "int8") return Precision::kInt8;
+  if (name == "bf16") return Precision::kBF16;
+  if (name == "f32") return Precision::kF32;
+  return std::nullopt;
+}
+
+double mib(int64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
+
+void check_format(const ModelFile& file, const std::string& asked) {
+  const char* is = file.kind() == ModelFile::Kind::kGguf ? "gguf" : "hf";
+  if (!asked.empty() && asked != is)
+    fail(ErrorCode::kInvalidArgument, "--model-format {}: expected such a model, but {} is {}", asked,
+         quote(file.path(), 200), is);
+}
+
+// A factor that the user gives replaces the model's own scaling, except that dynamic NTK stays dynamic.
+void scale_rope(DecoderConfig& config, float factor) {
+  if (factor < 1) return;
+  for (RopeConfig& rope : config.ropes) {
+    if (rope.scaling != RopeScaling::kDynamicNtk) rope.scaling = RopeScaling::kLinear;
+    rope.factor = factor;
+  }
+  config.max_position = static_cast<int32_t>(
+      std::min<double>(static_cast<double>(config.max_position) * static_cast<double>(factor), 1 << 24));
+}
+
+// Every token that ends an answer, from all the places where files say so.
+void collect_eos(DecoderConfig& config, const ModelAssets& assets, const Tokenizer* tokenizer) {
+  std::vector<int32_t> ids = config.eos_token_ids;
+  ids.insert(ids.end(), assets.stop_token_ids.begin(), assets.stop_token_ids.end());
+  if (tokenizer) ids.push_back(tokenizer->eos_id());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  std::erase_if(ids, [&](int32_t id) { return id < 0 || id >= config.vocab_size; });
+  config.eos_token_ids = std::move(ids);
+}
+
+int64_t kv_bytes_per_token(const DecoderConfig& config, KvType type) {
+  int64_t bytes = 0;
+  for (const CacheSpec& spec : make_cache_specs(config, type)) bytes += spec.block_bytes;
+  return bytes / kKvBlockTokens;
+}
+
+// Printed before the load, so that a number that is too large is seen before it hurts.
+void print_plan(const ModelFile& file, const DecoderConfig& config, int64_t kv_per_token, int32_t session_len,
+                int32_t max_rows) {
+  int64_t widest = 0;
+  for (const LayerConfig& layer : config.layers)
+    widest =
+        std::max<int64_t>(widest, 2 * int64_t{layer.num_heads} * layer.head_dim + layer.intermediate_size);
+  int64_t workspace = max_rows * (config.hidden_size + widest) * 4;
+  log_info("{}: {}, {} layers, context {}", file.path(), config.architecture, config.num_layers(),
+           session_len);
+  log_info(
+      "plan: weights {:.0f} MiB, KV {:.1f} KiB per token ({:.0f} MiB for a full context), workspace {:.0f} "
+      "MiB",
+      mib(static_cast<int64_t>(file.total_bytes())), static_cast<double>(kv_per_token) / 1024,
+      mib(kv_per_token * session_len), mib(workspace));
+}
+
+int64_t linear_bytes(const LinearWeight& weight) {
+  int64_t bytes = 0;
+  if (const auto* packed = std::get_if<PackedSegments>(&weight.data))
+    for (const PackedWeight& segment : packed->segments)
+      bytes += packed_bytes(segment.dtype, segment.n, segment.k);
+  if (const auto* dense = std::get_if<DenseWeight>(&weight.data))
+    bytes = row_bytes(dense->data.dtype, weight.k) * weight.n;
+  return bytes;
+}
+
+}  // namespace
+
+Pipeline::~Pipeline() = default;
+
+std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const PipelineConfig& config) {
+  check_config(config);
+  std::shared_ptr<const ModelFile> file = open_model(path);
+  check_format(*file, config.model_format);
+  DecoderConfig preview = read_decoder_config(*file);
+  scale_rope(preview, config.rope_scaling_factor);
+  int32_t session_len = config.session_len > 0 ? config.session_len : preview.max_position;
+  if (session_len > preview.max_position)
+    log_warning("--session-len {} is more than the {} tokens that the model was made for", session_len,
+                preview.max_position);
+  int32_t max_rows = std::max(config.max_prefill_token_num, config.max_batch_size);
+  // f32 is the reference: its cache must not round either.
+  KvType kv_type = config.precision == "f32" ? KvType::kF32 : KvType::kBF16;
+  int64_t kv_per_token = kv_bytes_per_token(preview, kv_type);
+  print_plan(*file, preview, kv_per_token, session_len, max_rows);
+
+  std::unique_ptr<Pipeline> pipeline(new Pipeline);
+  ModelAssets assets = find_assets(*file);
+  if (config.needs_tokenizer) {
+    pipeline->tokenizer_ = load_tokenizer(*file);
+    pipeline->format_ =
+        ChatFormat::choose(config.chat_template, assets, file->kind() == ModelFile::Kind::kHuggingFace);
+  }
+
+  LoadOptions options;
+  options.precision = asked_precision(config.precision);
+  LoadedModel model = load_model(file, options);
+  scale_rope(model.config, config.rope_scaling_factor);
+  collect_eos(model.config, assets, pipeline->tokenizer_.get());
+
+  ModelInfo& info = pipeline->info_;
+  info.path = path;
+  info.architecture = model.config.architecture;
+  info.precision = precision_name(model.precision);
+  info.file_bytes = static_cast<int64_t>(file->total_bytes());
+  info.weight_bytes = model.weights.weight_bytes;
+  info.decode_bytes = linear_bytes(model.weights.lm_head);
+  for (const LayerWeights& layer : model.weights.layers)
+    for (const LinearWeight* weight : {&layer.qkv, &layer.o_proj, &layer.gate_up, &layer.down_proj})
+      info.decode_bytes += linear_bytes(*weight);
+  info.kv_bytes_per_token = kv_per_token;
+
+  pipeline->team_ = std::make_shared<ThreadTeam>(config.threads);
+  const KernelTable* kernels = select_kernels(std::getenv("TURGO_ISA"));
+  if (!kernels)
+    fail(ErrorCode::kInvalidArgument,
+         "TURGO_ISA={}: expected the name of kernels that this CPU can run; "
+         "`turgo check_env` lists them",
+         quote(std::getenv("TURGO_ISA") ? std::getenv("TURGO_ISA") : ""));
+  auto executor = make_eager_executor(pipeline->team_, *kernels, model.precision);
+  auto decoder = std::make_shared<Decoder>(std::move(model.config), std::move(model.weights),
+                                           std::move(executor), kv_type, session_len, max_rows);
+  log_info("running {} kernels on {} threads, {} arithmetic, {} KV cache", kernels->isa,
+           pipeline->team_->size(), info.precision, kv_type_name(kv_type));
+
+  EngineConfig engine;
+  engine.session_len = session_len;
+  engine.max_batch_size = config.max_batch_size;
+  engine.max_prefill_tokens = config.max_prefill_token_num;
+  engine.cache_max_entry_count = config.cache_max_entry_count;
+  engine.kv_type = kv_type;
+  engine.enable_prefix_caching = config.enable_prefix_caching;
+  pipeline->engine_ = Engine::create(std::move(decoder), engine);
+  return pipeline;
+}
+
+const Tokenizer& Pipeline::tokenizer() const {
+  if (!tokenizer_)
+    fail(ErrorCode::kUnsupported,
+         "{}: no tokenizer found; expected tokenizer.json or tokenizer.model in the folder, or a vocabulary "
+         "in the GGUF",
+         quote(info_.path, 200));
+  return *tokenizer_;
+}
+
+void Pipeline::require_chat_template() const {
+  if (!format_)
+    fail(
+        ErrorCode::kUnsupported,
+        "{}: the model has no chat template (it may be a base model: `turgo generate --raw` continues text); "
+        "--chat-template NAME|FILE gives it one, `turgo list` shows the names",
+        quote(info_.path, 200));
+}
+
+std::vector<int32_t> Pipeline::chat_tokens(const std::vector<Message>& messages) const {
+  require_chat_template();
+  return format_->encode(messages, tokenizer());
+}
+
+std::vector<int32_t> Pipeline::prompt_tokens(const Prompt& prompt) const {
+  std::vector<int32_t> ids;
+  bool starts_with_text = !prompt.empty() && prompt.front().kind == Segment::Kind::kText;
+  for (const Segment& segment : prompt) {
+    if (segment.kind == Segment::Kind::kImage)
+      fail(ErrorCode::kUnsupported, "images in a prompt are not built yet; expected text or token ids");
+    std::vector<int32_t> more =
+        segment.kind == Segment::Kind::kTokens ? segment.tokens : tokenizer().encode(segment.text, true);
+    ids.insert(ids.end(), more.begin(), more.end());
+  }
+  if (starts_with_text && tokenizer().add_bos() && (ids.empty() || ids.front() != tokenizer().bos_id()))
+    ids.insert(ids.begin(), tokenizer().bos_id());
+  return ids;
+}
+
+TextStream Pipeline::generate(const Prompt& prompt, const GenerationConfig& config,
+                              const SessionRef& session) {
+  return submit(prompt_tokens(prompt), config, session, false);
+}
+
+TextStream Pipeline::chat(const std::vector<Message>& messages, const GenerationConfig& config,
+                          const SessionRef& session) {
+  std::vector<int32_t> ids = chat_tokens(messages);
+  GenerationConfig own = config;
+  if (!config.ignore_eos) {
+    // Most stop words of templates are control tokens, which never appear in the text.
+    for (const std::string& word : format_->stop_words()) {
+      int32_t id = tokenizer_->token_to_id(word);
+      if (id >= 0) own.stop_token_ids.push_back(id);
+      if (id < 0) own.stop.push_back(word);
+    }
+  }
+  return submit(std::move(ids), own, session, true);
+}
+
+// The session's tokens as far as the engine still has them.
+static std::vector<int32_t> known_tokens(Engine& engine, const SessionRef& session) {
+  try {
+    return engine.session_tokens(session.id, session.owner);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kNotFound) throw;
+    return {};  // it begins with this request, or it has expired
+  }
+}
+
+// `at_start`: the answer is a text of its own, not the continuation of one.
+TextStream Pipeline::submit(std::vector<int32_t> ids, const GenerationConfig& config,
+                            const SessionRef& session, bool at_start) {
+  if (ids.empty()) fail(ErrorCode::kInvalidArgument, "the prompt is empty; expected at least one token");
+  auto num_input = static_cast<int32_t>(ids.size());
+  Request request;
+  request.sampling = sampling_params(config);
+  request.max_new_tokens = config.max_new_tokens;
+  request.stop_token_ids = config.stop_token_ids;
+  request.ignore_eos = config.ignore_eos;
+  request.session_id = session.id;
+  request.owner = session.owner;
+  if (!session.id.empty()) {
+    // Only what differs from the session's tokens is computed; at least one token has to be.
+    std::vector<int32_t> known = known_tokens(*engine_, session);
+    auto end = std::min(known.size(), ids.size() - 1);
+    auto same =
+        std::mismatch(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(end), known.begin()).first;
+    request.step = static_cast<int32_t>(same - ids.begin());
+    ids.erase(ids.begin(), same);
+  }
+  request.input_ids = std::move(ids);
+  std::shared_ptr<AnswerText> text;
+  if (tokenizer_) {
+    text = std::make_shared<AnswerText>(Detokenizer(tokenizer_, config.skip_special_tokens, at_start),
+                                        StopMatcher(config.stop, config.include_stop), config.min_new_tokens);
+    request.observer = text;
+  }
+  return TextStream(engine_->submit(std::move(request)), std::move(text), num_input);
+}
+
+}  // namespace turgo

@@ -1,0 +1,37 @@
+// How a model is loaded and run. Names are LMDeploy's TurbomindEngineConfig where it has them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/options.h"
+
+namespace turgo {
+
+struct PipelineConfig {
+  int32_t session_len = 0;
+  int32_t max_batch_size = 128;
+  double cache_max_entry_count = 0.8;
+  int32_t cache_block_seq_len = 64;
+  int32_t max_prefill_token_num = 512;
+  bool enable_prefix_caching = true;
+  std::string model_format;
+  int32_t quant_policy = 0;
+  int32_t tp = 1;
+  float rope_scaling_factor = 0;
+  bool trust_remote_code = false;
+  std::string backend;
+  int32_t threads = 0;
+  std::string precision = "auto";  // auto, int8, bf16, f32
+  std::string chat_template;       // "" = the model's own
+  std::string log_level = "warning";
+  bool needs_tokenizer = true;  // no flag: eval logits and bench do without
+};
+
+// `with_template`: also --chat-template, for commands that chat.
+void list_options(PipelineConfig& config, OptionList& list, bool with_template = true);
+
+// Throws Error{kUnsupported} for what is not built yet; sets the log level; warns about flags without effect.
+void check_config(const PipelineConfig& config);
+
+}  // namespace turgo
