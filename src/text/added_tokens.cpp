@@ -15,11 +15,6 @@ Utf8Char char_before(std::string_view text, size_t end) {
   return decode_utf8(text.substr(begin, end - begin));
 }
 
-bool is_word(uint32_t code) {
-  const CharClass c = char_class(code);
-  return is_letter(c) || c == CharClass::kNumber || c == CharClass::kMark || code == '_';
-}
-
 }  // namespace
 
 AddedTokens::AddedTokens(std::vector<std::pair<std::string, const AddedToken*>> tokens)
@@ -62,11 +57,14 @@ std::vector<AddedTokens::Hit> AddedTokens::find(std::string_view text, bool allo
       ++pos;
       continue;
     }
-    if (token->single_word && ((pos > 0 && is_word(char_before(text, pos).code)) ||
-                               (end < text.size() && is_word(decode_utf8(text.substr(end)).code)))) {
+    if (token->single_word &&
+        ((pos > 0 && is_word_character(char_before(text, pos).code)) ||
+         (end < text.size() && is_word_character(decode_utf8(text.substr(end)).code)))) {
       pos = end;
       continue;
     }
+    const size_t next =
+        end;  // white space swallowed on the right may still hold tokens, as in Hugging Face's
     size_t begin = pos;
     while (token->lstrip && begin > done) {
       const Utf8Char c = char_before(text, begin);
@@ -79,7 +77,8 @@ std::vector<AddedTokens::Hit> AddedTokens::find(std::string_view text, bool allo
       end += c.size;
     }
     hits.push_back({begin, end, token});
-    pos = done = end;
+    done = end;
+    pos = next;
   }
   return hits;
 }

@@ -25,8 +25,8 @@ class AddedTokens {
     size_t begin, end;  // bytes, white space that was swallowed included
     const AddedToken* token;
   };
-  // In order, disjoint. `allow_control`: match control tokens at all; `protect`: sorted, disjoint ranges
-  // without them.
+  // In order; a hit may begin inside the white space that the one before swallowed. `allow_control`: match
+  // control tokens at all; `protect`: sorted, disjoint ranges without them.
   std::vector<Hit> find(std::string_view text, bool allow_control,
                         std::span<const MarkedText::Range> protect) const;
 

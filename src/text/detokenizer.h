@@ -26,7 +26,8 @@ class Detokenizer {
   std::string take();
 
   std::shared_ptr<const Tokenizer> tokenizer_;
-  bool skip_special_, at_start_;
+  bool skip_special_;
+  size_t strippable_;  // spaces that may still be dropped; 0 once the text has begun
   std::string pending_;
 };
 

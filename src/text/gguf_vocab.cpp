@@ -103,7 +103,8 @@ TokenizerSpec tokenizer_spec_from_gguf(GgufVocab vocab) {
     // llama.cpp's files carry remove_extra_whitespaces for all; the BPE models' own normalisers do not do it.
     spec.normalizers.push_back(
         sentencepiece_step(vocab, unigram && vocab.remove_extra_whitespaces.value_or(true)));
-    spec.strip_leading_space = spec.normalizers[0].add_dummy_prefix;
+    const NormalizerStep& step = spec.normalizers[0];
+    spec.max_stripped_spaces = step.remove_extra_whitespaces ? SIZE_MAX : step.add_dummy_prefix ? 1 : 0;
     for (size_t id = 0; id < spec.pieces.size(); ++id) {
       if (spec.pieces[id].type == PieceType::kByte) spec.byte_fallback = true;
       if (spec.pieces[id].type == PieceType::kUnknown && spec.unk_id < 0)

@@ -173,7 +173,10 @@ void PreTokenizer::apply(const Step& step, std::string& text, bool first, std::v
         split_characters(
             old,
             Splitter(spec.individual ? Behavior::kIsolated : Behavior::kContiguous, false, word.begin, out),
-            [](uint32_t code) { return char_class(code) == CharClass::kNumber; });
+            [](uint32_t code) {
+              const CharClass c = char_class(code);
+              return c == CharClass::kNumber || c == CharClass::kLaterNumber;
+            });
         break;
       case Kind::kPunctuation:
         split_characters(old, splitter, [](uint32_t code) {

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "core/error.h"
+#include "text/unicode.h"
 
 namespace turgo {
 namespace {
@@ -22,7 +23,18 @@ constexpr uint32_t kMatchesPerClock = 256;
 constexpr const char* kSpaceSet =
     R"(\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 
-constexpr const char* kWordSet = R"(\p{L}\p{M}\p{N}\p{Pc})";
+constexpr const char* kWordSet = R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc})";
+
+// Length of "p{L}", "p{Lu}" … at `pos`, 0 if there is none of the classes that unicode.h knows.
+size_t property_at(const std::string& pattern, size_t pos) {
+  if (pattern[pos] != 'p' || pos + 1 >= pattern.size() || pattern[pos + 1] != '{') return 0;
+  const size_t end = pattern.find('}', pos);
+  if (end == std::string::npos) return 0;
+  const std::string_view name = std::string_view(pattern).substr(pos + 2, end - pos - 2);
+  for (const std::string_view known : {"L", "Lu", "Ll", "Lt", "Lm", "Lo", "M", "N", "P", "S"})
+    if (name == known) return end + 1 - pos;
+  return 0;
+}
 
 // From Oniguruma's meaning (the programs that publish the patterns use it) to PCRE's: \s, \S and \w become
 // explicit sets (a \S or \W inside a class stays PCRE's, which differs by a few rare characters). Classes
@@ -41,7 +53,11 @@ std::string adapt(const std::string& pattern, const std::string& what) {
         out += set(kSpaceSet, next == 'S');
       else if (next == 'w' || (next == 'W' && !in_class))
         out += set(kWordSet, next == 'W');
-      else
+      else if (const size_t size = property_at(pattern, i); size != 0) {
+        const std::string property = pattern.substr(i - 1, size + 1);
+        out += set((property + later_members(pattern.substr(i + 2, size - 3))).c_str(), false);
+        i += size - 1;
+      } else
         out.append({'\\', next});
       continue;
     }

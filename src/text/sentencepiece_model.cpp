@@ -136,8 +136,9 @@ TokenizerSpec parse_sentencepiece_model(std::string_view bytes, const std::strin
   spec.model = trainer.model_type == 1 ? TokenizerModel::kUnigram : TokenizerModel::kSentencePieceBpe;
   spec.byte_fallback = trainer.byte_fallback;
   normalizer.suffix = trainer.suffix;
-  spec.strip_leading_space =
-      !trainer.suffix && (normalizer.add_dummy_prefix || normalizer.remove_extra_whitespaces);
+  spec.max_stripped_spaces = normalizer.remove_extra_whitespaces ? SIZE_MAX
+                             : normalizer.add_dummy_prefix       ? 1
+                                                                 : 0;
   spec.normalizers.push_back(std::move(normalizer));
   for (size_t i = 0; i < spec.pieces.size(); ++i) {
     const Piece& piece = spec.pieces[i];

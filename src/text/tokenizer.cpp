@@ -55,7 +55,8 @@ std::string decoded_piece(const TokenizerSpec& spec, const Piece& piece) {
       if (bytes_of_piece(piece.text, bytes)) return bytes;
       return piece.text;
     case TokenDecoder::kMetaspace:
-      if (const int byte = parse_byte_piece(piece.text); byte >= 0)
+      if (const int byte = parse_byte_piece(piece.text);
+          byte >= 0 && (piece.type == PieceType::kByte || spec.decode_bytes))
         return std::string(1, static_cast<char>(byte));
       for (size_t i = 0; i < piece.text.size();) {
         const bool space = piece.text.compare(i, 3, "\u2581") == 0;
@@ -110,7 +111,8 @@ class PipelineTokenizer final : public Tokenizer {
   std::string decode(std::span<const int32_t> ids, bool skip_special) const override {
     std::string out;
     for (const int32_t id : ids) append_piece(id, skip_special, out);
-    if (spec_.strip_leading_space && out.starts_with(' ')) out.erase(0, 1);
+    if (spec_.max_stripped_spaces > 0)
+      out.erase(0, std::min(out.find_first_not_of(' '), spec_.max_stripped_spaces));
     return out;
   }
 
@@ -126,7 +128,7 @@ class PipelineTokenizer final : public Tokenizer {
     return in_range(id) ? spec_.pieces[static_cast<size_t>(id)].text : "";
   }
   bool is_special(int32_t id) const override { return in_range(id) && special_[static_cast<size_t>(id)]; }
-  bool strip_leading_space() const override { return spec_.strip_leading_space; }
+  size_t max_stripped_spaces() const override { return spec_.max_stripped_spaces; }
   int32_t bos_id() const override { return spec_.bos_id; }
   int32_t eos_id() const override { return spec_.eos_id; }
   bool add_bos() const override { return spec_.add_bos && spec_.bos_id >= 0; }
@@ -194,7 +196,7 @@ class PipelineTokenizer final : public Tokenizer {
     Work work;
     size_t done = 0;
     for (const auto& hit : raw_tokens_.find(text, parse_special, protect)) {
-      encode_segment(text.substr(done, hit.begin - done), done == 0, work);
+      if (hit.begin > done) encode_segment(text.substr(done, hit.begin - done), done == 0, work);
       work.ids.push_back(hit.token->id);
       done = hit.end;
     }
@@ -227,7 +229,7 @@ class PipelineTokenizer final : public Tokenizer {
     const std::string normalized = normalizer_.normalize(text, first || !spec_.prefix_first_only);
     size_t done = 0;
     for (const auto& hit : normalized_tokens_.find(normalized, false, {})) {
-      encode_words(normalized.substr(done, hit.begin - done), first && done == 0, work);
+      if (hit.begin > done) encode_words(normalized.substr(done, hit.begin - done), first && done == 0, work);
       work.ids.push_back(hit.token->id);
       done = hit.end;
     }

@@ -41,8 +41,9 @@ class Tokenizer {
       std::string_view token) const = 0;                  // exact vocabulary entry; -1 if there is none
   virtual std::string id_to_token(int32_t id) const = 0;  // the vocabulary's own spelling; "" if out of range
   virtual bool is_special(int32_t id) const = 0;
-  // decode() drops one space in front of the text (SentencePiece); a detokenizer does so once.
-  virtual bool strip_leading_space() const = 0;
+  // decode() drops up to this many spaces in front of the text (SentencePiece: 1, or all); a detokenizer does
+  // so too.
+  virtual size_t max_stripped_spaces() const = 0;
 
   virtual int32_t bos_id() const = 0;  // -1 if the model has none
   virtual int32_t eos_id() const = 0;  // -1 if the model has none

@@ -326,7 +326,7 @@ class Reader {
         if (metaspace.content != "\u2581")
           unsupported("a Metaspace decoder with another replacement than U+2581");
         spec_.decoder = TokenDecoder::kMetaspace;
-        spec_.strip_leading_space = metaspace.prepend != PreTokenizerStep::Prepend::kNever;
+        spec_.max_stripped_spaces = metaspace.prepend != PreTokenizerStep::Prepend::kNever ? 1 : 0;
       } else if (type == "Replace") {
         std::string pattern;
         bool is_regex = false;
@@ -335,10 +335,12 @@ class Reader {
           unsupported("a Replace decoder other than U+2581 by a space");
         spec_.decoder = TokenDecoder::kMetaspace;
       } else if (type == "ByteFallback") {
+        spec_.decode_bytes = true;
         spec_.decoder = TokenDecoder::kMetaspace;
       } else if (type == "Strip") {
         const Json* start = find(step, "start");
-        spec_.strip_leading_space |= string(step, "content", " ") == " " && start != nullptr && *start == 1;
+        if (string(step, "content", " ") == " " && start != nullptr && *start == 1)
+          spec_.max_stripped_spaces = 1;
       } else if (type != "Fuse") {
         unsupported("the decoder " + type);
       }

@@ -3,6 +3,7 @@
 // `pieces`. Encoding runs: added tokens are cut out -> normalizers -> pre_tokenizers -> model.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -107,7 +108,8 @@ struct TokenizerSpec {
   std::vector<PreTokenizerStep> pre_tokenizers;
   std::vector<AddedToken> added_tokens;
   TokenDecoder decoder = TokenDecoder::kByteLevel;
-  bool strip_leading_space = false;  // decode drops one space in front of the text
+  bool decode_bytes = false;       // every "<0x0A>" decodes to a byte, not only pieces of type kByte
+  size_t max_stripped_spaces = 0;  // decode drops up to this many in front of the text: 0, 1 or SIZE_MAX
   bool prefix_first_only =
       false;  // a SentencePiece dummy prefix only in front of the whole text, not after specials
   int32_t bos_id = -1, eos_id = -1, unk_id = -1, pad_id = -1;

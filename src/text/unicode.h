@@ -19,6 +19,7 @@ enum class CharClass : uint8_t {
   kNumber,       // N
   kPunctuation,  // P
   kSymbol,       // S
+  kLaterNumber,  // N since Unicode 17: a number for Rust's is_numeric, unassigned for Oniguruma's patterns
 };
 
 CharClass char_class(uint32_t code);
@@ -38,6 +39,12 @@ enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 
 // `text` must be valid UTF-8. Linear, also for long runs of combining marks.
 std::string normalize_unicode(std::string_view text, NormalForm form);
+
+// Regular expression \w of Rust: alphabetic, marks, decimal digits, connectors, joiners.
+bool is_word_character(uint32_t code);
+
+// The members of \p{property} (L, Lu, M, N …) that Unicode 14 does not know, as PCRE ranges: \x{a}-\x{b}…
+std::string later_members(std::string_view property);
 
 // Simple lower-case mapping, character by character.
 std::string lowercase(std::string_view text);

@@ -33,8 +33,9 @@ class Unigram final : public SubwordModel {
     for (const auto& [text, id] : entries) {
       const Piece& piece = spec.pieces[static_cast<size_t>(id)];
       const float bonus = static_cast<float>(text.size()) * max_score;
-      scores_[static_cast<size_t>(id)] =
-          float_sums_ && piece.type == PieceType::kUserDefined ? double{bonus} - 0.1 : piece.score;
+      scores_[static_cast<size_t>(id)] = float_sums_ && piece.type == PieceType::kUserDefined
+                                             ? double{static_cast<float>(double{bonus} - 0.1)}
+                                             : piece.score;
     }
     trie_ = ByteTrie(std::move(entries));
     unknown_score_ = float_sums_ ? double{static_cast<float>(min_score) - static_cast<float>(kUnknownPenalty)}
@@ -89,7 +90,8 @@ class Unigram final : public SubwordModel {
         node = trie_.step(node, static_cast<uint8_t>(text[i]));
         const int32_t id = node < 0 ? -1 : trie_.value(node);
         if (id < 0) continue;
-        offer(start, i + 1, scores_[static_cast<size_t>(id)] + here, id);
+        offer(start, i + 1, static_cast<double>(static_cast<Sum>(scores_[static_cast<size_t>(id)] + here)),
+              id);
         has_single |= i + 1 == char_end;
       }
       if (!has_single)
