@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/gemm_float_avx2.h"
 #include "kernels/cpu/gemm_int8_avx2.h"
+#include "kernels/cpu/pack_avx2.h"
 
 namespace turgo::avx2 {
 namespace {
@@ -17,7 +18,15 @@ int64_t activation_bytes(Precision p, int64_t m, int64_t k) {
 
 void pack_activations(Precision p, const float* x, int64_t x_stride, int64_t m, int64_t k, int64_t tile_begin,
                       int64_t tile_end, std::byte* dst) {
-  pack_tiles(p, activation_tile(p), x, x_stride, m, k, tile_begin, tile_end, dst);
+  int64_t tile = activation_tile(p);
+  switch (p) {
+    case Precision::kInt8:
+      return pack_vectors<Precision::kInt8>(tile, x, x_stride, m, k, tile_begin, tile_end, dst);
+    case Precision::kBF16:
+      return pack_vectors<Precision::kBF16>(tile, x, x_stride, m, k, tile_begin, tile_end, dst);
+    case Precision::kF32:
+      return pack_tiles(p, tile, x, x_stride, m, k, tile_begin, tile_end, dst);
+  }
 }
 
 template <DType D>
@@ -27,36 +36,13 @@ void gemm_quants(const GemmArgs& a) {
 }
 
 void gemm(const GemmArgs& a) {
-  switch (a.weight.dtype) {
-    case DType::kF32:
-      return gemm_float<DType::kF32>(a);
-    case DType::kF16:
-      return gemm_float<DType::kF16>(a);
-    case DType::kBF16:
-      return gemm_float<DType::kBF16>(a);
-    case DType::kQ4_0:
-      return gemm_quants<DType::kQ4_0>(a);
-    case DType::kQ4_1:
-      return gemm_quants<DType::kQ4_1>(a);
-    case DType::kQ5_0:
-      return gemm_quants<DType::kQ5_0>(a);
-    case DType::kQ5_1:
-      return gemm_quants<DType::kQ5_1>(a);
-    case DType::kQ8_0:
-      return gemm_quants<DType::kQ8_0>(a);
-    case DType::kQ2_K:
-      return gemm_quants<DType::kQ2_K>(a);
-    case DType::kQ3_K:
-      return gemm_quants<DType::kQ3_K>(a);
-    case DType::kQ4_K:
-      return gemm_quants<DType::kQ4_K>(a);
-    case DType::kQ5_K:
-      return gemm_quants<DType::kQ5_K>(a);
-    case DType::kQ6_K:
-      return gemm_quants<DType::kQ6_K>(a);
-    default:
-      __builtin_trap();
-  }
+  for_weight_type(a.weight.dtype, [&](auto type) {
+    if constexpr (quant_format(type.value).low_bits > 0) {
+      gemm_quants<type.value>(a);
+    } else {
+      gemm_float<type.value>(a);
+    }
+  });
 }
 
 }  // namespace

@@ -16,6 +16,46 @@ namespace {
 
 [[maybe_unused]] constexpr int64_t kActivationChunkBytes = 512 << 10;  // of L2, while panels stream by
 
+template <DType kType>
+struct TypeTag {
+  static constexpr DType value = kType;
+};
+
+// body(TypeTag<dtype>) for the types that weights come in.
+template <class Body>
+void for_weight_type(DType dtype, Body body) {
+  switch (dtype) {
+    case DType::kF32:
+      return body(TypeTag<DType::kF32>{});
+    case DType::kF16:
+      return body(TypeTag<DType::kF16>{});
+    case DType::kBF16:
+      return body(TypeTag<DType::kBF16>{});
+    case DType::kQ4_0:
+      return body(TypeTag<DType::kQ4_0>{});
+    case DType::kQ4_1:
+      return body(TypeTag<DType::kQ4_1>{});
+    case DType::kQ5_0:
+      return body(TypeTag<DType::kQ5_0>{});
+    case DType::kQ5_1:
+      return body(TypeTag<DType::kQ5_1>{});
+    case DType::kQ8_0:
+      return body(TypeTag<DType::kQ8_0>{});
+    case DType::kQ2_K:
+      return body(TypeTag<DType::kQ2_K>{});
+    case DType::kQ3_K:
+      return body(TypeTag<DType::kQ3_K>{});
+    case DType::kQ4_K:
+      return body(TypeTag<DType::kQ4_K>{});
+    case DType::kQ5_K:
+      return body(TypeTag<DType::kQ5_K>{});
+    case DType::kQ6_K:
+      return body(TypeTag<DType::kQ6_K>{});
+    default:
+      __builtin_trap();
+  }
+}
+
 // Where a kernel leaves the sums of one tile: y[t][0 … rows).
 struct TileOutput {
   float* y;

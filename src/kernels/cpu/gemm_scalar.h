@@ -233,36 +233,13 @@ void gemm_float(const GemmArgs& a) {
 }
 
 void gemm(const GemmArgs& a) {
-  switch (a.weight.dtype) {
-    case DType::kF32:
-      return gemm_float<DType::kF32>(a);
-    case DType::kF16:
-      return gemm_float<DType::kF16>(a);
-    case DType::kBF16:
-      return gemm_float<DType::kBF16>(a);
-    case DType::kQ4_0:
-      return gemm_quantized<DType::kQ4_0>(a);
-    case DType::kQ4_1:
-      return gemm_quantized<DType::kQ4_1>(a);
-    case DType::kQ5_0:
-      return gemm_quantized<DType::kQ5_0>(a);
-    case DType::kQ5_1:
-      return gemm_quantized<DType::kQ5_1>(a);
-    case DType::kQ8_0:
-      return gemm_quantized<DType::kQ8_0>(a);
-    case DType::kQ2_K:
-      return gemm_quantized<DType::kQ2_K>(a);
-    case DType::kQ3_K:
-      return gemm_quantized<DType::kQ3_K>(a);
-    case DType::kQ4_K:
-      return gemm_quantized<DType::kQ4_K>(a);
-    case DType::kQ5_K:
-      return gemm_quantized<DType::kQ5_K>(a);
-    case DType::kQ6_K:
-      return gemm_quantized<DType::kQ6_K>(a);
-    default:
-      __builtin_trap();
-  }
+  for_weight_type(a.weight.dtype, [&](auto type) {
+    if constexpr (quant_format(type.value).low_bits > 0) {
+      gemm_quantized<type.value>(a);
+    } else {
+      gemm_float<type.value>(a);
+    }
+  });
 }
 
 int64_t activation_tile(Precision) {
