@@ -114,7 +114,8 @@ void read_array(Cursor& in, const std::string& key, GgufContents& out, Json& val
   if (count > in.left() / min_bytes)
     fail(ErrorCode::kCorrupt, "{}: {}: cut off: an array of {} {} does not fit in the {} bytes left",
          in.what(), quote(key), count, gguf_type_name(type), in.left());
-  bool small = count <= kMaxJsonArray;
+  bool small = count <= kMaxJsonArray && count <= kMaxJsonElements - out.json_elements;
+  if (small) out.json_elements += count;
   value = Json::array();
   if (is_string) {
     Cursor begin = in;

@@ -50,7 +50,10 @@ inline constexpr uint64_t kMaxGgufKeys = 65'536;
 inline constexpr uint64_t kMaxGgufStringBytes = uint64_t{16} << 20;
 inline constexpr uint64_t kMaxGgufKeyBytes = 65'535;  // the format's own limit
 inline constexpr uint64_t kMaxGgufNameBytes = 63;     // ggml's, without the final NUL
-inline constexpr uint64_t kMaxJsonArray = 4'096;      // longer arrays stay out of the Json
+// An array stays out of the Json if it is longer than the first, or once this many elements are in it: 16
+// bytes each.
+inline constexpr uint64_t kMaxJsonArray = 4'096;
+inline constexpr uint64_t kMaxJsonElements = 1 << 20;
 
 struct GgufTensorInfo {
   std::string name;
@@ -65,7 +68,8 @@ struct GgufContents {
   std::unique_ptr<Json> metadata;
   std::map<std::string, RawArray, std::less<>> arrays;  // every array, also the small ones
   std::vector<GgufTensorInfo> tensors;
-  size_t header_bytes = 0;  // where the padding before the data begins
+  uint64_t json_elements = 0;  // of arrays in `metadata`
+  size_t header_bytes = 0;     // where the padding before the data begins
 };
 
 // `what` names the file in errors, already quoted. Throws Error{kCorrupt, kUnsupported}.

@@ -253,5 +253,15 @@ TEST(HostileGguf, ManyEntriesAreLinear) {
   EXPECT_ERROR(parse(r.bytes()), ErrorCode::kCorrupt, "limit 65536");
 }
 
+// One-byte elements would become 16 bytes each in the Json: beyond 2^20 of them arrays stay out of it, but
+// readable.
+TEST(HostileGguf, ManySmallArraysStayOutOfTheJson) {
+  Raw r;
+  for (int i = 0; i < 300; ++i) r.kv(fmt::format("a{}", i), 9, array(0, 4096, std::string(4096, '\1')));
+  auto contents = parse(r.bytes());
+  EXPECT_EQ(contents.arrays.size(), 300u);
+  EXPECT_EQ(contents.metadata->size(), 256u);
+}
+
 }  // namespace
 }  // namespace turgo

@@ -44,8 +44,8 @@ void check_json_size(std::string_view text, const std::string& what, int max_dep
 
 nlohmann::ordered_json load_json_object(const std::string& path) {
   std::string what = quote(path, 200);
-  std::string text = read_text_file(path, size_t{4} << 20);
-  check_json_size(text, what, 64, 10'000);
+  std::string text = read_text_file(path, size_t{2} << 20);
+  check_json_size(text, what, 64, 4'096);
   auto value = parse_json(text, what, 64);
   if (!value.is_object())
     fail(ErrorCode::kCorrupt, "{}: expected a JSON object, got {}", what, value.type_name());

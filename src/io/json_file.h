@@ -17,7 +17,7 @@ std::string read_text_file(const std::string& path, size_t max_bytes);
 // Malformed text passes: the parser words that error.
 void check_json_size(std::string_view text, const std::string& what, int max_depth, size_t max_keys);
 
-// A JSON object in file order, as config.json: at most 4 MiB, 64 levels, 10,000 keys per object.
+// A JSON object in file order, as config.json: at most 2 MiB, 64 levels, 4,096 keys per object.
 nlohmann::ordered_json load_json_object(const std::string& path);
 
 // A JSON object with sorted keys, for files with as many keys as a model has tensors or tokens; linear but

@@ -13,7 +13,7 @@ namespace turgo {
 namespace {
 
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
-constexpr size_t kMaxTokenizerConfigBytes = size_t{64} << 20;
+constexpr size_t kMaxTokenizerConfigBytes = size_t{16} << 20;
 constexpr size_t kMaxNamedTemplates = 64;
 
 using PlainJson = nlohmann::json;
