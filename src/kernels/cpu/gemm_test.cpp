@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "kernels/common/quant_blocks.h"
@@ -211,6 +212,52 @@ TEST_P(Gemm, AddsBiasAndAccumulates) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Gemm, testing::ValuesIn(all_cases()), case_name);
+
+// Whatever the ISA, a token is quantised alike: one token's records, where the tile size plays no part.
+TEST(Activations, AreQuantisedAlikeOnEveryIsa) {
+  constexpr int64_t kColumns = 75;
+  std::vector<float> tokens = random_activations(3, kColumns, 3);
+  for (size_t i = 0; i < kColumns; ++i) tokens[i] *= i < 32 ? 1e-33f : i < 64 ? 0.0f : 1e30f;
+  for (int64_t i = 0; i < kColumns; ++i)
+    tokens[static_cast<size_t>(kColumns + i)] = 0.5f + static_cast<float>(i);
+  for (int64_t t = 0; t < 3; ++t) {
+    const float* x = tokens.data() + t * kColumns;
+    for (Precision p : {Precision::kInt8, Precision::kBF16, Precision::kF32}) {
+      int64_t record = p == Precision::kInt8 ? 48 : p == Precision::kBF16 ? 72 : 128;
+      int64_t exact = p == Precision::kBF16 ? 64 : record;  // f32 sums may round otherwise
+      std::vector<std::byte> first;
+      for (const KernelTable* const* table = usable_kernel_tables(); *table; ++table) {
+        AlignedBytes packed((*table)->activation_bytes(p, 1, kColumns));
+        (*table)->pack_activations(p, x, kColumns, 1, kColumns, 0, 1, packed.data());
+        if (first.empty()) first.assign(packed.data(), packed.data() + 3 * record);
+        for (int64_t g = 0; g < 3; ++g) {
+          EXPECT_EQ(0, std::memcmp(packed.data() + g * record, first.data() + g * record,
+                                   static_cast<size_t>(exact)))
+              << (*table)->isa << ", token " << t << ", group " << g << ", precision " << static_cast<int>(p);
+        }
+      }
+    }
+  }
+}
+
+// A token with infinities or NaN spoils its own outputs and nothing else.
+TEST(Activations, NotFiniteStayWithTheirToken) {
+  for (const KernelTable* const* table = usable_kernel_tables(); *table; ++table) {
+    for (Precision p : {Precision::kInt8, Precision::kBF16, Precision::kF32}) {
+      Linear l(**table, p, random_rows(DType::kQ4_1, 33, 64, 4));
+      std::vector<float> x = random_activations(7, 64, 5), y(7 * 33), clean(7 * 33);
+      l.run(x.data(), 7, clean.data(), 33, {});
+      x[2 * 64 + 5] = std::numeric_limits<float>::quiet_NaN();
+      x[4 * 64 + 40] = std::numeric_limits<float>::infinity();
+      l.run(x.data(), 7, y.data(), 33, {});
+      for (size_t t : {0, 1, 3, 5, 6}) {
+        EXPECT_EQ(0, std::memcmp(y.data() + t * 33, clean.data() + t * 33, 33 * 4)) << (*table)->isa;
+      }
+      EXPECT_FALSE(std::isfinite(y[2 * 33])) << (*table)->isa;
+      EXPECT_FALSE(std::isfinite(y[4 * 33])) << (*table)->isa;
+    }
+  }
+}
 
 TEST(KernelSelection, KnowsItsNames) {
   ASSERT_NE(usable_kernel_tables()[0], nullptr);
