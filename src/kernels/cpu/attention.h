@@ -3,7 +3,8 @@
 //
 // Rows (query, head) go in tiles that share each page while it is in cache. Per row: walk the pages from the
 // first visible key's to the last visible key's in absolute order; per page 64 scores, one new maximum, one
-// rescale, then the page's keys added in order. Nothing of a row depends on the other rows: keys that a row
+// rescale, then the page's keys added in order; every kAttentionSegment keys the sums start afresh and are
+// merged in order. Nothing of a row depends on the other rows: keys that a row
 // does not see have probability exactly 0, which changes no bit of its sums but the sign of a zero, and that
 // is cleared at the end. So whole prefill, chunks, single queries and any split of the group agree bit for
 // bit.
@@ -18,20 +19,63 @@
 namespace turgo {
 namespace {
 
+constexpr float kLowestScore = -1e38f;  // finite also in units of log 2
+constexpr float kLog2E = 1.44269504f;
+
+// A row's sums over the segments so far.
+struct RowTotal {
+  float *max, *sum, *out;
+};
+
+// A sink is a first key with no value.
+template <class V>
+void clear_total(const RowTotal& total, const float* sink, int64_t columns) {
+  *total.max = sink != nullptr ? *sink : kLowestScore;
+  *total.sum = sink != nullptr ? 1 : 0;
+  for (int64_t d = 0; d < columns; d += V::kLanes) V::store(total.out + d, V::zero());
+}
+
+template <class V>
+void merge_segment(const RowTotal& total, float max, float sum, const float* out, int64_t columns) {
+  const float highest = max > *total.max ? max : *total.max;
+  const auto unit = V::set1(kLog2E), offset = V::mul(V::set1(highest), unit);
+  const auto old_factor = exp2_low<V>(V::sub(V::mul(V::set1(*total.max), unit), offset));
+  const auto new_factor = exp2_low<V>(V::sub(V::mul(V::set1(max), unit), offset));
+  alignas(64) float merged[V::kLanes];
+  V::store(merged, V::fma(V::set1(sum), new_factor, V::mul(V::set1(*total.sum), old_factor)));
+  *total.max = highest;
+  *total.sum = merged[0];
+  for (int64_t d = 0; d < columns; d += V::kLanes) {
+    V::store(total.out + d, V::fma(V::load(out + d), new_factor, V::mul(V::load(total.out + d), old_factor)));
+  }
+}
+
+template <class V>
+void finish_attention_row(const float* sums, float sum, int64_t head_dim, float* y) {
+  const auto divisor = V::set1(sum == 0 ? 1 : sum);
+  for (int64_t d = 0; d < head_dim; d += V::kLanes) {
+    const auto x = V::add(V::div(V::load(sums + d), divisor), V::zero());  // -0 becomes +0
+    head_dim - d >= V::kLanes ? V::store(y + d, x) : V::store_partial(y + d, x, head_dim - d);
+  }
+}
+
+// max, sum, 14 unused, out.
+inline float* attention_record(const AttentionArgs& args, int64_t row, int64_t segment) {
+  return args.partial + (row * args.num_segments + segment) * (16 + args.kv.v_columns());
+}
+
 template <class V, class Page>
 class Attention {
   static constexpr int kMaxRows = 96;              // rows that share a page
   static constexpr int64_t kMaxFloats = 96 * 128;  // of their outputs, and of their queries
   static constexpr int kTileRows = V::kTileRows;
-  static constexpr float kLowest = -1e38f;  // finite also in units of log 2
-  static constexpr float kLog2E = 1.44269504f;
-  static constexpr int kVectors = kKvBlockTokens / V::kLanes;
   static_assert(kTileRows <= V::kLanes);
 
   const AttentionArgs& args_;
   PageShape shape_;
   int64_t words_;  // per query
   int rows_ = 0;
+  int32_t low_ = 0, high_ = 0;  // keys that any row of the tile sees
   // Per row of the tile.
   int32_t query_[kMaxRows], head_[kMaxRows];
   int32_t begin_[kMaxRows], end_[kMaxRows];  // visible cache indices [begin, end); the tree mask comes on top
@@ -40,6 +84,9 @@ class Attention {
   alignas(64) float sum_[kMaxRows][V::kLanes];
   alignas(64) float queries_[kMaxFloats];
   alignas(64) float out_[kMaxFloats];
+  // Over the segments so far.
+  float total_max_[kMaxRows], total_sum_[kMaxRows];
+  alignas(64) float total_out_[kMaxFloats];
   // Of the register tile in work.
   alignas(64) float scores_[kTileRows * kKvBlockTokens];
   uint64_t visible_[kTileRows];
@@ -58,14 +105,40 @@ class Attention {
     const int64_t most = fit < kMaxRows ? fit : kMaxRows;
     for (int64_t first = 0; first < total; first += most) {
       rows_ = static_cast<int>(total - first < most ? total - first : most);
-      int32_t low = INT32_MAX, high = 0;
+      low_ = INT32_MAX;
+      high_ = 0;
       for (int r = 0; r < rows_; ++r) {
         start_row(r, first + r);
-        low = begin_[r] < low ? begin_[r] : low;
-        high = end_[r] > high ? end_[r] : high;
+        low_ = begin_[r] < low_ ? begin_[r] : low_;
+        high_ = end_[r] > high_ ? end_[r] : high_;
       }
-      for (int32_t p = low / kKvBlockTokens; p * kKvBlockTokens < high; ++p) visit_page(p, high);
-      for (int r = 0; r < rows_; ++r) finish_row(r);
+      const int32_t begin = low_ / kAttentionSegment, end = (high_ - 1) / kAttentionSegment + 1;
+      if (args_.partial != nullptr) {
+        for (int32_t s = args_.segment_begin; s < args_.segment_end; ++s) {
+          visit_segment(s);
+          for (int r = 0; r < rows_; ++r) write_record(r, first + r, s);
+        }
+      } else if (end - begin == 1 && args_.sinks == nullptr) {
+        // Merging one segment into nothing multiplies by one and adds zero.
+        visit_segment(begin);
+        for (int r = 0; r < rows_; ++r) {
+          finish_attention_row<V>(out_ + r * shape_.columns, V::reduce_add(V::load(sum_[r])), shape_.head_dim,
+                                  output(r));
+        }
+      } else {
+        for (int r = 0; r < rows_; ++r) clear_total<V>(row_total(r), sink(r), shape_.columns);
+        for (int32_t s = begin; s < end; ++s) {
+          visit_segment(s);
+          for (int r = 0; r < rows_; ++r) {
+            merge_segment<V>(row_total(r), max_[r], V::reduce_add(V::load(sum_[r])),
+                             out_ + r * shape_.columns, shape_.columns);
+          }
+        }
+        for (int r = 0; r < rows_; ++r) {
+          const RowTotal t = row_total(r);
+          finish_attention_row<V>(t.out, *t.sum, shape_.head_dim, output(r));
+        }
+      }
     }
   }
 
@@ -78,23 +151,31 @@ class Attention {
     begin_[r] = args_.window > 0 && self - args_.window + 1 > 0 ? self - args_.window + 1 : 0;
     const float* q = args_.q + query_[r] * args_.q_stride + head_[r] * shape_.head_dim;
     Page::prepare(shape_, q, args_.scale, queries_ + r * words_, factors_[r]);
-    // A sink is a first key with no value.
-    max_[r] = args_.sinks != nullptr ? args_.sinks[head_[r]] : kLowest;
-    V::store(sum_[r], V::zero());
-    if (args_.sinks != nullptr) sum_[r][0] = 1;
-    float* out = out_ + r * shape_.columns;
-    for (int64_t d = 0; d < shape_.columns; d += V::kLanes) V::store(out + d, V::zero());
+  }
+  float* output(int r) const { return args_.out + query_[r] * args_.out_stride + head_[r] * shape_.head_dim; }
+  const float* sink(int r) const { return args_.sinks != nullptr ? args_.sinks + head_[r] : nullptr; }
+  RowTotal row_total(int r) { return {total_max_ + r, total_sum_ + r, total_out_ + r * shape_.columns}; }
+
+  void write_record(int r, int64_t row, int32_t segment) {
+    float* record = attention_record(args_, row, segment);
+    record[0] = max_[r];
+    record[1] = V::reduce_add(V::load(sum_[r]));
+    for (int64_t d = 0; d < shape_.columns; d += V::kLanes) {
+      V::store(record + 16 + d, V::load(out_ + r * shape_.columns + d));
+    }
   }
 
-  void finish_row(int r) {
-    float* out = args_.out + query_[r] * args_.out_stride + head_[r] * shape_.head_dim;
-    const float* o = out_ + r * shape_.columns;
-    const float sum = V::reduce_add(V::load(sum_[r]));
-    const auto divisor = V::set1(sum == 0 ? 1 : sum);
-    for (int64_t d = 0; d < shape_.head_dim; d += V::kLanes) {
-      const auto y = V::add(V::div(V::load(o + d), divisor), V::zero());  // -0 becomes +0
-      const int64_t n = shape_.head_dim - d;
-      n >= V::kLanes ? V::store(out + d, y) : V::store_partial(out + d, y, n);
+  // Leaves the sums of every row over the keys of one segment in max_, sum_ and out_.
+  void visit_segment(int32_t segment) {
+    for (int r = 0; r < rows_; ++r) {
+      max_[r] = kLowestScore;
+      V::store(sum_[r], V::zero());
+    }
+    for (int64_t i = 0; i < rows_ * shape_.columns; i += V::kLanes) V::store(out_ + i, V::zero());
+    const int32_t first = segment * kAttentionSegment, last = first + kAttentionSegment;
+    const int32_t low = low_ > first ? low_ : first, high = high_ < last ? high_ : last;
+    for (int32_t p = low / kKvBlockTokens; p * kKvBlockTokens < high; ++p) {
+      visit_page(p, args_.partial != nullptr ? high : high_);
     }
   }
 
@@ -171,7 +252,7 @@ class Attention {
   float finish_scores(int i, int row, int32_t p, int64_t padded) {
     float* s = scores_ + i * kKvBlockTokens;
     const bool all = visible_[i] == ~uint64_t{0};
-    auto highest = V::set1(kLowest);
+    auto highest = V::set1(kLowestScore);
     for (int64_t k = 0; k < padded; k += V::kLanes) {
       auto x = V::load(s + k);
       if (args_.soft_cap > 0) x = soft_cap<V>(x, args_.soft_cap);
@@ -181,7 +262,7 @@ class Attention {
         const auto position = V::add(V::set1(static_cast<float>(distance)), V::iota());
         x = V::fma(V::set1(args_.alibi_slopes[head_[row]]), position, x);
       }
-      if (!all) x = V::select(V::mask_from_bits(visible_[i] >> k), x, V::set1(kLowest));
+      if (!all) x = V::select(V::mask_from_bits(visible_[i] >> k), x, V::set1(kLowestScore));
       V::store(s + k, x);
       highest = V::max(highest, x);
     }
@@ -248,6 +329,24 @@ void attention(const AttentionArgs& args) {
       return Attention<V, PageQuantized<V, true, true>>(args).run();
     case KvType::kK8V4:
       return Attention<V, PageQuantized<V, false, true>>(args).run();
+  }
+}
+
+template <class V>
+void attention_merge(const AttentionArgs& args) {
+  constexpr int64_t kMaxColumns = 1024;
+  const int64_t columns = args.kv.v_columns(), head_dim = args.kv.head_dim;
+  float max, sum;
+  alignas(64) float out[kMaxColumns];
+  const RowTotal total{&max, &sum, out};
+  for (int64_t row = 0; row < int64_t{args.num_queries} * args.group; ++row) {
+    const int64_t query = row / args.group, head = row % args.group;
+    clear_total<V>(total, args.sinks != nullptr ? args.sinks + head : nullptr, columns);
+    for (int32_t s = args.segment_begin; s < args.segment_end; ++s) {
+      const float* record = attention_record(args, row, s);
+      merge_segment<V>(total, record[0], record[1], record + 16, columns);
+    }
+    finish_attention_row<V>(out, sum, head_dim, args.out + query * args.out_stride + head * head_dim);
   }
 }
 

@@ -185,7 +185,7 @@ TEST(Attention, BitsDoNotDependOnTheCall) {
   for_each_table([](const KernelTable& table) {
     for (KvType type : kTypes) {
       for (int variant = 0; variant < 6; ++variant) {
-        Problem p{.type = type, .head_dim = 80, .group = 7, .first_index = 40, .num_queries = 150};
+        Problem p{.type = type, .head_dim = 80, .group = 7, .first_index = 440, .num_queries = 150};
         p.window = variant == 1 ? 70 : 0;
         p.soft_cap = variant == 2 ? 3.f : 0;
         p.sinks = variant == 3;
@@ -211,6 +211,40 @@ TEST(Attention, BitsDoNotDependOnTheCall) {
             }
           }
         }
+      }
+    }
+  });
+}
+
+// Split over the keys: parts in any order, then merged, give the bits of the whole.
+TEST(Attention, SegmentsMergeToTheSameBits) {
+  for_each_table([](const KernelTable& table) {
+    for (KvType type : kTypes) {
+      for (int variant = 0; variant < 4; ++variant) {
+        Problem p{.type = type, .head_dim = 40, .group = 2, .first_index = 1500, .num_queries = 50};
+        p.window = variant == 1 ? 600 : 0;
+        p.sinks = variant == 2;
+        p.span = variant == 3;
+        Inputs s(table, p);
+        const std::vector<float> whole = s.run(table);
+        expect_near_twin(table, p);
+        std::vector<float> out(whole.size(), NAN);
+        AttentionArgs a = s.args(0, p.num_queries, 0, p.group, out.data());
+        a.num_segments = (p.first_index + p.num_queries - 1) / kAttentionSegment + 1;
+        const auto records = static_cast<size_t>(p.num_queries * p.group * a.num_segments);
+        std::vector<float> partial(records * static_cast<size_t>(attention_record_floats(a.kv)) + 16, NAN);
+        a.partial =
+            partial.data() + (64 - reinterpret_cast<uintptr_t>(partial.data()) % 64) % 64 / sizeof(float);
+        const int32_t first = variant == 1 ? (p.first_index - p.window) / kAttentionSegment : 0;
+        for (a.segment_end = a.num_segments; a.segment_end > first; a.segment_end = a.segment_begin) {
+          a.segment_begin = std::max(first, a.segment_end - (variant == 0 ? 2 : 1));
+          table.attention(a);
+        }
+        a.segment_begin = first;
+        a.segment_end = a.num_segments;
+        table.attention_merge(a);
+        EXPECT_EQ(std::memcmp(whole.data(), out.data(), whole.size() * sizeof(float)), 0)
+            << table.isa << ' ' << p.name();
       }
     }
   });

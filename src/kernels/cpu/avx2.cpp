@@ -25,6 +25,7 @@ const KernelTable kAvx2Table = {
     .rope = rope<SimdAvx2>,
     .kv_store = kv_store<SimdAvx2>,
     .attention = attention<SimdAvx2>,
+    .attention_merge = attention_merge<SimdAvx2>,
 };
 
 }  // namespace turgo

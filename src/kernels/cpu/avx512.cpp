@@ -25,6 +25,7 @@ const KernelTable kAvx512Table = {
     .rope = rope<SimdAvx512>,
     .kv_store = kv_store<SimdAvx512>,
     .attention = attention<SimdAvx512>,
+    .attention_merge = attention_merge<SimdAvx512>,
 };
 
 }  // namespace turgo

@@ -32,6 +32,10 @@ struct GemmArgs {
   bool accumulate = false;      // add to y: the residual stream
 };
 
+// Attention's sums start afresh at every kAttentionSegment keys (absolute indices) and merge in order,
+// always: so that a long sequence can be split over threads without a change of bits.
+inline constexpr int32_t kAttentionSegment = 512;
+
 // One sequence, one kv head, a run of consecutive queries: out = softmax(scale * q K^T) V over the pages as
 // stored. Keys are walked page by page in absolute order with one online-softmax rescale per page.
 struct AttentionArgs {
@@ -55,7 +59,20 @@ struct AttentionArgs {
       nullptr;  // [num_queries] span mask: cache index of the last key each query sees
   const uint64_t* tree_mask =
       nullptr;  // [num_queries] bit j: query sees the key of query j (num_queries <= 64)
+
+  // Split over the keys, when `partial` is given: attention() leaves the sums of segments [segment_begin,
+  // segment_end) there and does not touch `out`; attention_merge() of all segments then writes `out`, with
+  // the bits of an unsplit call. Segments in front of every query's window may be left out.
+  float* partial =
+      nullptr;  // [num_queries * group][num_segments][attention_record_floats(kv)], 64-byte aligned
+  int32_t num_segments = 0;  // ceil((index of the last visible key + 1) / kAttentionSegment)
+  int32_t segment_begin = 0, segment_end = 0;
 };
+
+// Floats of one row's sums over one segment.
+inline int64_t attention_record_floats(const KvGeometry& kv) {
+  return 16 + kv.v_columns();
+}
 
 struct KernelTable {
   const char* isa;
@@ -83,6 +100,7 @@ struct KernelTable {
   // Writes one token's K and V [head_dim] into slot [0, 64) of a page.
   void (*kv_store)(const KvGeometry&, const float* k, const float* v, int64_t slot, std::byte* page);
   void (*attention)(const AttentionArgs&);
+  void (*attention_merge)(const AttentionArgs&);
 };
 
 // The best table for this CPU, or the one that TURGO_ISA names; nullptr if that name is unknown or the CPU

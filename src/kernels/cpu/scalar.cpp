@@ -25,6 +25,7 @@ const KernelTable kScalarTable = {
     .rope = rope<SimdScalar>,
     .kv_store = kv_store<SimdScalar>,
     .attention = attention<SimdScalar>,
+    .attention_merge = attention_merge<SimdScalar>,
 };
 
 }  // namespace turgo
