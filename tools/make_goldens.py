@@ -227,12 +227,18 @@ def gguf_file(name, arch, config, model, ids, logits, rope_factors=None):
     w.add_head_count_kv(config["num_key_value_heads"])
     w.add_layer_norm_rms_eps(config["rms_norm_eps"])
     w.add_rope_freq_base(config["rope_theta"])
+    if arch == "gemma3":
+        w.add_key_length(config["head_dim"])
+        w.add_value_length(config["head_dim"])
+        w.add_sliding_window(config["sliding_window"])
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH_NAMES and next(
         a for a, n in gguf.MODEL_ARCH_NAMES.items() if n == arch), config["num_hidden_layers"])
     for key, value in state(model, config["tie_word_embeddings"]).items():
         for part, heads in (("q_proj.weight", "num_attention_heads"), ("k_proj.weight", "num_key_value_heads")):
             if arch == "llama" and key.endswith(part):
                 value = permuted(value, config[heads])
+        if arch == "gemma3" and "norm" in key:
+            value = value + 1
         new = names.get_name(key, try_suffixes=(".weight", ".bias"))
         if value.dim() == 1:
             w.add_tensor(new, value.numpy())
@@ -256,6 +262,13 @@ def ggufs(llama, qwen):
     factors = (model.model.rotary_emb.inv_freq / scaled.model.rotary_emb.inv_freq).numpy()
     assert factors.max() > 2
     gguf_file("gguf_llama3", "llama", LLAMA, scaled, ids, reference(scaled, ids), factors)
+    # GGUF keeps Gemma's norms as w and never says which layers slide: every sixth is full.
+    config = LLAMA | {"model_type": "gemma3_text", "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16,
+                      "intermediate_size": 32, "sliding_window": 8, "query_pre_attn_scalar": 16,
+                      "tie_word_embeddings": True, "hidden_activation": "gelu_pytorch_tanh", "rope_theta": 1000000.0}
+    config.pop("hidden_act")
+    gemma, ids = build(config, 11, torch.bfloat16, norm_mean=0.0), tokens(11)
+    gguf_file("gguf_gemma3", "gemma3", config, gemma, ids, reference(gemma, ids))
     gguf_file("gguf_qwen2", "qwen2", LLAMA | {"rope_theta": 10000.0, "tie_word_embeddings": True}, *qwen)
 
 

@@ -90,11 +90,11 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, testing::ValuesIn(golden_names()),
 // The list is written here so that a golden that disappears is noticed.
 TEST(Goldens, AllArePresent) {
   EXPECT_THAT(golden_names(),
-              testing::ElementsAre("gemma3", "gemma3_nested", "gguf_llama", "gguf_llama3", "gguf_qwen2",
-                                   "internlm2", "internlm2_bias", "internlm2_dynamic", "llama_bias_tied",
-                                   "llama_dynamic", "llama_gqa", "llama_head_dim", "llama_linear",
-                                   "llama_llama3", "llama_longrope", "llama_longrope_short", "llama_widths",
-                                   "llama_yarn", "mistral", "qwen2", "qwen3"));
+              testing::ElementsAre("gemma3", "gemma3_nested", "gguf_gemma3", "gguf_llama", "gguf_llama3",
+                                   "gguf_qwen2", "internlm2", "internlm2_bias", "internlm2_dynamic",
+                                   "llama_bias_tied", "llama_dynamic", "llama_gqa", "llama_head_dim",
+                                   "llama_linear", "llama_llama3", "llama_longrope", "llama_longrope_short",
+                                   "llama_widths", "llama_yarn", "mistral", "qwen2", "qwen3"));
 }
 
 // The logits are far enough apart that the tolerance means something: a wrong rope, window or norm is seen.

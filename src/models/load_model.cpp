@@ -37,8 +37,9 @@ LoadedModel load_model(std::shared_ptr<const ModelFile> file, const LoadOptions&
   model.weights = loader.load();
   model.config = loader.local_config();
   file->check_unchanged();
-  model.precision =
-      options.precision.value_or(any_quantized(model.weights) ? Precision::kInt8 : Precision::kBF16);
+  const bool quantized = any_quantized(model.weights);
+  model.precision = options.precision.value_or(quantized ? Precision::kInt8 : Precision::kBF16);
+  if (model.precision == Precision::kInt8 && !quantized) model.precision = Precision::kBF16;
   model.file = std::move(file);
   return model;
 }

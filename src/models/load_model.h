@@ -24,7 +24,8 @@ struct LoadPlan {
 };
 
 struct LoadOptions {
-  // Unset: int8 activations for integer weights of up to 8 bits, bf16 for 16- and 32-bit floats.
+  // Unset: int8 activations for integer weights of up to 8 bits, bf16 for 16- and 32-bit floats. A model
+  // without integer weights can not use int8 and gets bf16.
   std::optional<Precision> precision;
   LoadPlan plan;
   ThreadTeam* team = nullptr;  // packs panels in parallel; null: the calling thread

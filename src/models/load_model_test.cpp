@@ -109,6 +109,7 @@ TEST(LoadModel, RefusesHostileNumbersByName) {
   }
   EXPECT_THAT(error_with("llama_gqa", "num_local_experts", 8), HasSubstr("mixture-of-experts"));
   EXPECT_THAT(error_with("llama_gqa", "hidden_act", "mish"), HasSubstr("mish"));
+  EXPECT_THAT(error_with("llama_gqa", "quantization_config", {{"quant_method", "awq"}}), HasSubstr("'awq'"));
 }
 
 TEST(LoadModel, RefusesHostileRopeScaling) {
@@ -262,6 +263,8 @@ TEST(LoadModel, PrecisionFollowsTheWeightsUnlessAsked) {
   LoadOptions options;
   options.precision = Precision::kF32;
   EXPECT_EQ(load_model(golden("llama_gqa"), options).precision, Precision::kF32);
+  options.precision = Precision::kInt8;
+  EXPECT_EQ(load_model(golden("llama_gqa"), options).precision, Precision::kBF16);
 }
 
 TEST(LoadModel, ProgressEndsAtTheTotal) {
@@ -338,6 +341,54 @@ void expect_slices(const std::string& name, int world) {
   for (const LoadedModel& rank : ranks)
     append(head, rows_of(rank.weights.lm_head), 0, rank.weights.lm_head.n);
   EXPECT_EQ(head, rows_of(whole.weights.lm_head));
+}
+
+// gguf_llama with some matrices quantised: any bytes are valid blocks, and packing must keep each of them.
+std::shared_ptr<const ModelFile> quantized(std::vector<std::pair<std::string, DType>> types) {
+  static const std::vector<std::byte> noise = [] {
+    std::vector<std::byte> bytes(1 << 16);
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>((i * 2654435761u) >> 13);
+    return bytes;
+  }();
+  return edited("gguf_llama", [&](Json&, auto& tensors) {
+    for (RawTensor& t : tensors)
+      for (const auto& [name, dtype] : types)
+        if (t.name == name) {
+          t.dtype = dtype;
+          t.bytes = std::span(noise).subspan(name.size(),
+                                             static_cast<size_t>(t.shape[0] * row_bytes(dtype, t.shape[1])));
+        }
+  });
+}
+
+TEST(LoadModel, FusedMatrixKeepsTheTypeOfEachPart) {
+  auto file = quantized({{"blk.0.attn_q.weight", DType::kQ4_0},
+                         {"blk.0.attn_k.weight", DType::kQ4_0},
+                         {"blk.0.attn_v.weight", DType::kQ8_0}});
+  LoadedModel model = load_model(file, {});
+  EXPECT_EQ(model.precision, Precision::kInt8);
+  const LinearWeight& qkv = model.weights.layers[0].qkv;
+  const auto& segments = std::get<PackedSegments>(qkv.data).segments;
+  ASSERT_EQ(segments.size(), 2u);  // q and k join: same type, and q fills whole panels
+  EXPECT_EQ(segments[0].n, 48);
+  EXPECT_EQ(segments[1].dtype, DType::kQ8_0);
+  Rows rows = rows_of(qkv);
+  size_t at = 0;
+  for (const char* name : {"blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight"}) {
+    const RawTensor& t = file->get(name);
+    auto size = static_cast<size_t>(row_bytes(t.dtype, t.shape[1]));
+    for (int64_t r = 0; r < t.shape[0]; ++r, ++at) {
+      auto want = t.bytes.subspan(static_cast<size_t>(r) * size, size);
+      EXPECT_TRUE(std::ranges::equal(rows[at], want)) << name << " row " << r;
+    }
+  }
+}
+
+TEST(LoadPlan, QuantisedColumnsAreCutOnBlocksOnly) {
+  LoadOptions options;
+  options.plan = {0, 2, {}};
+  EXPECT_THAT(error_of(quantized({{"blk.1.attn_output.weight", DType::kQ4_0}}), options),
+              HasSubstr("would cut its 32 columns inside blocks of 32 (q4_0)"));
 }
 
 TEST(LoadPlan, SlicesConcatenateToTheWhole) {
