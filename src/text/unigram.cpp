@@ -19,23 +19,15 @@ class Unigram final : public SubwordModel {
   explicit Unigram(const TokenizerSpec& spec) : float_sums_(spec.sentencepiece), scores_(spec.pieces.size()) {
     std::vector<std::pair<std::string_view, int32_t>> entries;
     double min_score = float_sums_ ? double{FLT_MAX} : HUGE_VAL;
-    float max_score = FLT_MIN;  // sic: SentencePiece's bonus is positive even if all scores are negative
     for (size_t id = 0; id < spec.pieces.size(); ++id) {
       const Piece& piece = spec.pieces[id];
-      if (piece.type == PieceType::kNormal || !float_sums_) {
-        min_score = std::min(min_score, piece.score);
-        max_score = std::max(max_score, static_cast<float>(piece.score));
-      }
+      scores_[id] = piece.score;
+      if (float_sums_ && piece.type == PieceType::kUserDefined)
+        scores_[id] = double{static_cast<float>(0.1 * (static_cast<double>(piece.text.size()) - 1))};
+      if (piece.type == PieceType::kNormal || !float_sums_) min_score = std::min(min_score, piece.score);
       if (piece.type == PieceType::kNormal || piece.type == PieceType::kUserDefined ||
           (piece.type == PieceType::kByte && !float_sums_))
         entries.emplace_back(piece.text, static_cast<int32_t>(id));
-    }
-    for (const auto& [text, id] : entries) {
-      const Piece& piece = spec.pieces[static_cast<size_t>(id)];
-      const float bonus = static_cast<float>(text.size()) * max_score;
-      scores_[static_cast<size_t>(id)] = float_sums_ && piece.type == PieceType::kUserDefined
-                                             ? double{static_cast<float>(double{bonus} - 0.1)}
-                                             : piece.score;
     }
     trie_ = ByteTrie(std::move(entries));
     unknown_score_ = float_sums_ ? double{static_cast<float>(min_score) - static_cast<float>(kUnknownPenalty)}
@@ -75,14 +67,17 @@ class Unigram final : public SubwordModel {
     best.assign(text.size() + 1, Sum{0});
     scratch.starts.assign(text.size() + 1, kUnreached);
     scratch.ids.assign(text.size() + 1, -1);
+    size_t last_end = 0;
     const auto offer = [&](size_t start, size_t end, double sum, int32_t id) {
       if (scratch.starts[end] != kUnreached && !(sum > double{best[end]})) return;
       best[end] = static_cast<Sum>(sum);
+      last_end = std::max(last_end, end);
       scratch.starts[end] = static_cast<uint32_t>(start);
       scratch.ids[end] = id;
     };
     for (size_t start = 0; start < text.size();) {
       const size_t char_end = start + decode_utf8(text.substr(start)).size;
+      if (float_sums_) rebase(start, last_end, scratch, best);
       const double here = double{best[start]};
       bool has_single = false;
       int32_t node = trie_.empty() ? -1 : ByteTrie::kRoot;
@@ -98,6 +93,17 @@ class Unigram final : public SubwordModel {
         offer(start, char_end, static_cast<double>(static_cast<Sum>(unknown_score_ + here)), -1);
       start = char_end;
     }
+  }
+
+  // SentencePiece (0.2.3) takes the sum so far off the sums ahead when it grows large, so that a float still
+  // tells paths of a long text apart.
+  template <class Sum>
+  static void rebase(size_t start, size_t last_end, const Scratch& scratch, std::vector<Sum>& best) {
+    constexpr Sum kThreshold = 100000;
+    const Sum offset = best[start];
+    if (offset >= -kThreshold && offset <= kThreshold) return;
+    for (size_t i = start; i <= last_end; ++i)
+      if (i == start || scratch.starts[i] != kUnreached) best[i] -= offset;
   }
 
   bool float_sums_;
