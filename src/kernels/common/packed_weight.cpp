@@ -62,12 +62,45 @@ uint8_t get_quant(const QuantFormat& f, const QuantLayout& l, const uint8_t* gro
   return static_cast<uint8_t>(q);
 }
 
-void put_quant(const QuantFormat& f, const QuantLayout& l, uint8_t* group, int row, int k, int q) {
-  Place p = low_place(f.low_bits, row, k);
-  group[l.low_offset + p.byte] |= static_cast<uint8_t>((q & ((1 << f.low_bits) - 1)) << p.shift);
-  if (f.high_bits > 0) {
-    Place h = high_place(f.high_bits, row, k);
-    group[l.high_offset + h.byte] |= static_cast<uint8_t>((q >> f.low_bits) << h.shift);
+uint32_t load_word(const uint8_t* p) {
+  uint32_t w;
+  std::memcpy(&w, p, 4);
+  return w;
+}
+
+void store_word(uint8_t* p, uint32_t w) {
+  std::memcpy(p, &w, 4);
+}
+
+// Bits kShift … of 16 quants as the word of a crumb plane.
+uint32_t crumb_word(const uint8_t* q, int shift) {
+  uint32_t w = 0;
+  for (int j = 0; j < 4; ++j) w |= ((load_word(q + 4 * j) >> shift) & 0x03030303u) << (2 * j);
+  return w;
+}
+
+// The 32 quants of one row of a group, four k at a time, into zeroed planes.
+void put_quants(const QuantFormat& f, const QuantLayout& l, const uint8_t* q, int row, uint8_t* group) {
+  uint8_t* low = group + l.low_offset + row * 4;
+  uint8_t* high = group + l.high_offset;
+  if (f.low_bits == 8) {
+    for (int j = 0; j < 8; ++j) store_word(low + j * 128, load_word(q + 4 * j));
+  } else if (f.low_bits == 4) {
+    for (int j = 0; j < 4; ++j) {
+      uint32_t first = load_word(q + 4 * j) & 0x0f0f0f0fu, second = load_word(q + 16 + 4 * j) & 0x0f0f0f0fu;
+      store_word(low + j * 128, first | (second << 4));
+    }
+  } else {
+    for (int s = 0; s < 2; ++s) store_word(low + s * 128, crumb_word(q + 16 * s, 0));
+  }
+  if (f.high_bits == 1) {
+    for (int j = 0; j < 8; ++j) {
+      uint32_t w = (load_word(q + 4 * j) >> f.low_bits) & 0x01010101u;
+      uint32_t nibble = (w | (w >> 7) | (w >> 14) | (w >> 21)) & 15;
+      high[j * 16 + row / 2] |= static_cast<uint8_t>(nibble << (row % 2 * 4));
+    }
+  } else if (f.high_bits == 2) {
+    for (int s = 0; s < 2; ++s) store_word(high + row * 4 + s * 128, crumb_word(q + 16 * s, f.low_bits));
   }
 }
 
@@ -109,7 +142,7 @@ void put_block(DType t, const RawBlock& raw, int row, uint8_t* block) {
   for (int g = 0; g < l.groups_per_block; ++g) {
     uint8_t* group = block + l.head_bytes + g * l.group_bytes;
     if (f.super_block) put_sub_scales(t, f, raw, g, row, group);
-    for (int k = 0; k < kGroupK; ++k) put_quant(f, l, group, row, k, raw.quants[g * kGroupK + k]);
+    put_quants(f, l, raw.quants + g * kGroupK, row, group);
   }
 }
 
@@ -141,24 +174,25 @@ void put_words(DType t, const uint8_t* file, int row, uint8_t* block) {
   }
 }
 
-// Byte offset of element (row, k) of a float panel.
-int64_t float_offset(DType t, int64_t row, int64_t k) {
-  int64_t size = dtype_info(t).block_bytes;
+// Byte offset of element (row, k) of a float panel; `size` bytes per element.
+int64_t float_offset(DType t, int64_t size, int64_t row, int64_t k) {
   if (t == DType::kBF16) return ((k / 4 * 2 + k % 2) * kPanelRows + row) * 4 + k % 4 / 2 * 2;
   return (k * kPanelRows + row) * size;
 }
 
-void put_float_row(DType t, const uint8_t* src, int64_t row, int64_t k, uint8_t* panel) {
-  size_t size = static_cast<size_t>(dtype_info(t).block_bytes);
-  for (int64_t i = 0; i < k; ++i) {
-    std::memcpy(panel + float_offset(t, row, i), src + i * static_cast<int64_t>(size), size);
+// k in [k_begin, k_end) of one row.
+template <class Bits>
+void put_floats(DType t, const uint8_t* src, int64_t row, int64_t k_begin, int64_t k_end, uint8_t* panel) {
+  for (int64_t i = k_begin; i < k_end; ++i) {
+    std::memcpy(panel + float_offset(t, sizeof(Bits), row, i), src + i * static_cast<int64_t>(sizeof(Bits)),
+                sizeof(Bits));
   }
 }
 
 void get_float_row(DType t, const uint8_t* panel, int64_t row, int64_t k, uint8_t* dst) {
-  size_t size = static_cast<size_t>(dtype_info(t).block_bytes);
+  int64_t size = dtype_info(t).block_bytes;
   for (int64_t i = 0; i < k; ++i) {
-    std::memcpy(dst + i * static_cast<int64_t>(size), panel + float_offset(t, row, i), size);
+    std::memcpy(dst + i * size, panel + float_offset(t, size, row, i), static_cast<size_t>(size));
   }
 }
 
@@ -191,6 +225,39 @@ const uint8_t* panel_of(const PackedWeight& w, int64_t row) {
   return reinterpret_cast<const uint8_t*>(w.data) + row / kPanelRows * packed_panel_bytes(w.dtype, w.k);
 }
 
+// Both walk k outside and rows inside: what is being written stays in the first cache.
+void pack_quantized_panel(DType t, const uint8_t* rows, int64_t stride, int num_rows, int64_t k,
+                          uint8_t* panel) {
+  DTypeInfo info = dtype_info(t);
+  bool words = t == DType::kQ4_0 || t == DType::kQ4_1 || t == DType::kQ8_0;
+  int64_t block_bytes = quant_layout(t).block_bytes;
+  for (int64_t b = 0; b < k / info.block_size; ++b, panel += block_bytes) {
+    for (int row = 0; row < num_rows; ++row) {
+      const uint8_t* src = rows + row * stride + b * info.block_bytes;
+      if (words) {
+        put_words(t, src, row, panel);
+      } else {
+        RawBlock raw;
+        split_block(t, src, raw);
+        put_block(t, raw, row, panel);
+      }
+    }
+  }
+}
+
+void pack_float_panel(DType t, const uint8_t* rows, int64_t stride, int num_rows, int64_t k, uint8_t* panel) {
+  for (int64_t begin = 0; begin < k; begin += kGroupK) {
+    int64_t end = begin + kGroupK < k ? begin + kGroupK : k;
+    for (int row = 0; row < num_rows; ++row) {
+      if (t == DType::kF32) {
+        put_floats<uint32_t>(t, rows + row * stride, row, begin, end, panel);
+      } else {
+        put_floats<uint16_t>(t, rows + row * stride, row, begin, end, panel);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 bool can_pack(DType dtype) {
@@ -206,27 +273,16 @@ int64_t packed_panel_bytes(DType dtype, int64_t k) {
 void pack_weight(DType dtype, const void* rows, int64_t row_stride_bytes, int64_t n, int64_t k,
                  int64_t panel_begin, int64_t panel_end, std::byte* dst) {
   int64_t panel_bytes = packed_panel_bytes(dtype, k);
-  DTypeInfo info = dtype_info(dtype);
-  bool words = dtype == DType::kQ4_0 || dtype == DType::kQ4_1 || dtype == DType::kQ8_0;
   for (int64_t p = panel_begin; p < panel_end; ++p) {
     auto* panel = reinterpret_cast<uint8_t*>(dst) + p * panel_bytes;
     std::memset(panel, 0, static_cast<size_t>(panel_bytes));
-    for (int row = 0; row < kPanelRows && p * kPanelRows + row < n; ++row) {
-      const auto* src = static_cast<const uint8_t*>(rows) + (p * kPanelRows + row) * row_stride_bytes;
-      if (!is_quantized(dtype)) {
-        put_float_row(dtype, src, row, k, panel);
-        continue;
-      }
-      uint8_t* block = panel;
-      for (int64_t b = 0; b < k / info.block_size; ++b, block += quant_layout(dtype).block_bytes) {
-        if (words) {
-          put_words(dtype, src + b * info.block_bytes, row, block);
-        } else {
-          RawBlock raw;
-          split_block(dtype, src + b * info.block_bytes, raw);
-          put_block(dtype, raw, row, block);
-        }
-      }
+    const auto* first = static_cast<const uint8_t*>(rows) + p * kPanelRows * row_stride_bytes;
+    int64_t left = n - p * kPanelRows;
+    int num_rows = static_cast<int>(left < kPanelRows ? left : kPanelRows);
+    if (is_quantized(dtype)) {
+      pack_quantized_panel(dtype, first, row_stride_bytes, num_rows, k, panel);
+    } else {
+      pack_float_panel(dtype, first, row_stride_bytes, num_rows, k, panel);
     }
   }
 }
@@ -256,8 +312,9 @@ void dequantize_packed_row(const PackedWeight& weight, int64_t row, float* dst) 
     }
     return;
   }
+  int64_t size = dtype_info(t).block_bytes;
   for (int64_t i = 0; i < weight.k; ++i) {
-    const uint8_t* p = panel + float_offset(t, in_panel, i);
+    const uint8_t* p = panel + float_offset(t, size, in_panel, i);
     uint16_t half;
     if (t == DType::kF32) {
       std::memcpy(dst + i, p, 4);

@@ -40,16 +40,18 @@ void split_small(DType t, const uint8_t* b, RawBlock& raw) {
   SmallFields f = small_fields(t);
   raw.scale = load_u16(b);
   raw.min = f.min < 0 ? uint16_t{0} : load_u16(b + f.min);
-  for (int i = 0; i < 32; ++i) {
-    int q;
-    if (t == DType::kQ8_0) {
-      q = b[f.quants + i] ^ 0x80;
-    } else {
-      q = (b[f.quants + i % 16] >> (i / 16 * 4)) & 15;
-      if (f.high >= 0) q |= ((b[f.high + i / 8] >> (i % 8)) & 1) << 4;
-    }
-    raw.quants[i] = static_cast<uint8_t>(q);
+  const uint8_t* from = b + f.quants;
+  if (t == DType::kQ8_0) {
+    for (int i = 0; i < 32; ++i) raw.quants[i] = from[i] ^ 0x80;
+    return;
   }
+  for (int i = 0; i < 16; ++i) {
+    raw.quants[i] = from[i] & 15;
+    raw.quants[16 + i] = from[i] >> 4;
+  }
+  if (f.high < 0) return;
+  uint32_t high = load_u16(b + f.high) | static_cast<uint32_t>(load_u16(b + f.high + 2)) << 16;
+  for (int i = 0; i < 32; ++i) raw.quants[i] |= static_cast<uint8_t>(((high >> i) & 1) << 4);
 }
 
 void join_small(DType t, const RawBlock& raw, uint8_t* b) {
@@ -87,28 +89,29 @@ SuperFields super_fields(DType t) {
   }
 }
 
+// Bits of the 32 elements 32 g … 32 g + 31: consecutive bytes, one shift.
 struct BitPlace {
   int byte, shift, mask;
 };
 
-// Low bits of element e, relative to the low field.
-BitPlace low_place(DType t, int e) {
+// Low bits of group g, relative to the low field.
+BitPlace low_place(DType t, int g) {
   switch (t) {
     case DType::kQ2_K:
     case DType::kQ3_K:
-      return {e / 128 * 32 + e % 32, e % 128 / 32 * 2, 3};
+      return {g / 4 * 32, g % 4 * 2, 3};
     case DType::kQ4_K:
     case DType::kQ5_K:
-      return {e / 64 * 32 + e % 32, e / 32 % 2 * 4, 15};
+      return {g / 2 * 32, g % 2 * 4, 15};
     default:
-      return {e / 128 * 64 + e / 32 % 2 * 32 + e % 32, e / 64 % 2 * 4, 15};
+      return {g / 4 * 64 + g % 2 * 32, g / 2 % 2 * 4, 15};
   }
 }
 
-// High bits of element e, relative to the high field.
-BitPlace high_place(DType t, int e) {
-  if (t == DType::kQ6_K) return {e / 128 * 32 + e % 32, e % 128 / 32 * 2, 3};
-  return {e % 32, e / 32, 1};
+// High bits of group g, relative to the high field.
+BitPlace high_place(DType t, int g) {
+  if (t == DType::kQ6_K) return {g / 4 * 32, g % 4 * 2, 3};
+  return {0, g, 1};
 }
 
 int low_width(DType t) {
@@ -168,14 +171,16 @@ void split_super(DType t, const uint8_t* b, RawBlock& raw) {
   raw.scale = load_u16(b + f.scale);
   raw.min = f.min < 0 ? uint16_t{0} : load_u16(b + f.min);
   split_sub_scales(t, b + f.sub_scales, raw);
-  for (int e = 0; e < 256; ++e) {
-    BitPlace low = low_place(t, e);
-    int q = (b[f.low + low.byte] >> low.shift) & low.mask;
-    if (f.high >= 0) {
-      BitPlace high = high_place(t, e);
-      q |= ((b[f.high + high.byte] >> high.shift) & high.mask) << low_width(t);
-    }
-    raw.quants[e] = static_cast<uint8_t>(q);
+  for (int g = 0; g < 8; ++g) {
+    uint8_t* q = raw.quants + 32 * g;
+    BitPlace low = low_place(t, g);
+    const uint8_t* from = b + f.low + low.byte;
+    for (int i = 0; i < 32; ++i) q[i] = static_cast<uint8_t>((from[i] >> low.shift) & low.mask);
+    if (f.high < 0) continue;
+    BitPlace high = high_place(t, g);
+    from = b + f.high + high.byte;
+    int width = low_width(t);
+    for (int i = 0; i < 32; ++i) q[i] |= static_cast<uint8_t>(((from[i] >> high.shift) & high.mask) << width);
   }
 }
 
@@ -184,13 +189,16 @@ void join_super(DType t, const RawBlock& raw, uint8_t* b) {
   store_u16(b + f.scale, raw.scale);
   if (f.min >= 0) store_u16(b + f.min, raw.min);
   join_sub_scales(t, raw, b + f.sub_scales);
-  for (int e = 0; e < 256; ++e) {
-    BitPlace low = low_place(t, e);
-    b[f.low + low.byte] |= static_cast<uint8_t>((raw.quants[e] & low.mask) << low.shift);
-    if (f.high >= 0) {
-      BitPlace high = high_place(t, e);
-      b[f.high + high.byte] |= static_cast<uint8_t>((raw.quants[e] >> low_width(t)) << high.shift);
-    }
+  for (int g = 0; g < 8; ++g) {
+    const uint8_t* q = raw.quants + 32 * g;
+    BitPlace low = low_place(t, g);
+    uint8_t* to = b + f.low + low.byte;
+    for (int i = 0; i < 32; ++i) to[i] |= static_cast<uint8_t>((q[i] & low.mask) << low.shift);
+    if (f.high < 0) continue;
+    BitPlace high = high_place(t, g);
+    to = b + f.high + high.byte;
+    int width = low_width(t);
+    for (int i = 0; i < 32; ++i) to[i] |= static_cast<uint8_t>((q[i] >> width) << high.shift);
   }
 }
 

@@ -116,7 +116,7 @@ void linear(benchmark::State& state, DType dtype, Precision precision, Shape sha
   const KernelTable* table = select_kernels(nullptr);
   int64_t m = state.range(0), n = shape.n, k = shape.k;
   int64_t bytes = packed_bytes(dtype, n, k);
-  int64_t copies = m <= 16 ? std::max<int64_t>(1, (64 << 20) / bytes) : 1;
+  int64_t copies = m <= 16 ? std::max<int64_t>(1, (128 << 20) / bytes) : 1;
   TestRows rows = random_rows(dtype, n, k, 1);
   AlignedBytes packed(bytes * copies);
   for (int64_t c = 0; c < copies; ++c) {
@@ -174,6 +174,21 @@ void pack(benchmark::State& state, Precision precision) {
   state.counters["ns/element"] = best * 1e9 / static_cast<double>(m * k);
 }
 
+// Loading: weights of a file into panels.
+void pack_weights(benchmark::State& state, DType dtype) {
+  constexpr int64_t kRows = 512, kColumns = 1024;
+  TestRows rows = random_rows(dtype, kRows, kColumns, 1);
+  AlignedBytes packed(packed_bytes(dtype, kRows, kColumns));
+  double best = 1e9;
+  for (auto _ : state) {
+    double start = thread_seconds();
+    pack_weight(dtype, rows.bytes.data(), rows.stride(), kRows, kColumns, 0, num_panels(kRows),
+                packed.data());
+    best = std::min(best, seconds_since(start));
+  }
+  state.counters["ns/weight"] = best * 1e9 / static_cast<double>(kRows * kColumns);
+}
+
 void register_all() {
   struct Kind {
     DType dtype;
@@ -198,8 +213,12 @@ void register_all() {
       b->Arg(1)->Arg(4)->Arg(8)->Arg(16)->Arg(512)->Unit(benchmark::kMicrosecond);
     }
   }
+  for (DType d : kWeightTypes) {
+    std::string name = std::string("pack_weight/") + dtype_info(d).name;
+    benchmark::RegisterBenchmark(name.c_str(), [d](benchmark::State& state) { pack_weights(state, d); });
+  }
   for (Precision p : {Precision::kInt8, Precision::kBF16, Precision::kF32}) {
-    std::string name = std::string("pack/") + kPrecisionNames[static_cast<int>(p)] + "/576/m";
+    std::string name = std::string("pack_activations/") + kPrecisionNames[static_cast<int>(p)] + "/576/m";
     benchmark::RegisterBenchmark(name.c_str(), [p](benchmark::State& state) { pack(state, p); })
         ->Arg(1)
         ->Arg(512);
