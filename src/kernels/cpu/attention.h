@@ -69,11 +69,15 @@ class Attention {
   static constexpr int kMaxRows = 96;              // rows that share a page
   static constexpr int64_t kMaxFloats = 96 * 128;  // of their outputs, and of their queries
   static constexpr int kTileRows = V::kTileRows;
+  // Small pages are computed faster than memory answers: look at least this far ahead.
+  static constexpr int64_t kPrefetchBytes = 12288;
   static_assert(kTileRows <= V::kLanes);
 
   const AttentionArgs& args_;
   PageShape shape_;
   int64_t words_;  // per query
+  int64_t page_bytes_;
+  int32_t ahead_pages_;
   int rows_ = 0;
   int32_t low_ = 0, high_ = 0;  // keys that any row of the tile sees
   // Per row of the tile.
@@ -97,6 +101,8 @@ class Attention {
     shape_ = {g.head_dim, g.v_columns(), g.k_bytes(), g.k_params_offset(), g.v_params_offset(), g.v_groups(),
               0};
     words_ = Page::words_per_query(shape_);
+    page_bytes_ = shape_.k_bytes + g.v_bytes();
+    ahead_pages_ = static_cast<int32_t>(1 + kPrefetchBytes / page_bytes_);
   }
 
   void run() {
@@ -181,8 +187,9 @@ class Attention {
 
   void visit_page(int32_t p, int32_t high) {
     const std::byte* page = page_at(p);
-    const bool last = (p + 1) * kKvBlockTokens >= high;
-    shape_.ahead = last ? 0 : page_at(p + 1) - page;  // for the first register tile
+    const int32_t next = p + ahead_pages_;
+    shape_.ahead = 0;
+    if (next * kKvBlockTokens < high) prefetch(page_at(next), page);
     for (int r = 0; r < rows_;) {
       const int left = rows_ - r;
       if (kTileRows >= 6 && left >= 6 && left != 7) {
@@ -202,6 +209,14 @@ class Attention {
         r += 1;
       }
     }
+  }
+
+  // The first register tile brings K and V of the page to come, line by line as it reads this one; the scales
+  // and zeros here, for they are short and would each cost a whole memory latency.
+  void prefetch(const std::byte* next, const std::byte* page) {
+    shape_.ahead = next - page;
+    for (int64_t i = shape_.k_params; i < shape_.k_bytes; i += 64) __builtin_prefetch(next + i);
+    for (int64_t i = shape_.v_params; i < page_bytes_; i += 64) __builtin_prefetch(next + i);
   }
 
   const std::byte* page_at(int32_t p) const {
