@@ -5,8 +5,7 @@
 namespace turgo {
 
 ByteTrie::ByteTrie(std::vector<std::pair<std::string_view, int32_t>> entries) {
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(entries.begin(), entries.end());
   std::erase_if(entries, [](const auto& entry) { return entry.first.empty(); });
 
   // Level by level: the nodes of one depth are ranges of the sorted list that share a prefix of that length.

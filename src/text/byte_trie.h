@@ -13,7 +13,7 @@ namespace turgo {
 class ByteTrie {
  public:
   ByteTrie() = default;
-  // Values must be >= 0. Of equal strings the first keeps its value. Empty strings are left out.
+  // Values must be >= 0. Of equal strings the lowest value counts. Empty strings are left out.
   explicit ByteTrie(std::vector<std::pair<std::string_view, int32_t>> entries);
 
   static constexpr int32_t kRoot = 0;

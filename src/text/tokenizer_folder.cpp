@@ -28,8 +28,9 @@ void set_added_token(TokenizerSpec& spec, AddedToken token) {
   if (token.id < 0 || static_cast<size_t>(token.id) >= spec.pieces.size() + 65536)
     fail(ErrorCode::kCorrupt, "{}: expected an id of 0 to {} for the added token {}, got {}", spec.name,
          spec.pieces.size() + 65535, quote(token.content), token.id);
+  // New pieces are of type control, so that the model never makes them: the added token alone does.
   if (static_cast<size_t>(token.id) >= spec.pieces.size())
-    spec.pieces.resize(static_cast<size_t>(token.id) + 1);
+    spec.pieces.resize(static_cast<size_t>(token.id) + 1, Piece{"", 0, PieceType::kControl});
   Piece& piece = spec.pieces[static_cast<size_t>(token.id)];
   if (piece.text.empty()) piece.text = token.content;
   // A user-defined piece that is an ordinary token here stays the model's own business.

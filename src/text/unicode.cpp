@@ -59,14 +59,18 @@ bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) >= 0; });
 }
 
+// Runs of marks by class, equal classes in the text's order. (std::stable_sort uses what clang calls
+// deprecated.)
 void order_marks(std::vector<utf8proc_int32_t>& codes) {
-  for (size_t i = 0; i < codes.size();) {
-    size_t end = i;
-    while (end < codes.size() && combining_class(codes[end]) != 0) ++end;
-    if (end - i > 1)
-      std::stable_sort(codes.begin() + static_cast<ptrdiff_t>(i), codes.begin() + static_cast<ptrdiff_t>(end),
-                       [](auto a, auto b) { return combining_class(a) < combining_class(b); });
-    i = std::max(end, i + 1);
+  std::vector<std::pair<uint64_t, utf8proc_int32_t>> run;  // class << 32 | place
+  for (size_t i = 0; i < codes.size(); ++i) {
+    run.clear();
+    const size_t begin = i;
+    for (int cls; i < codes.size() && (cls = combining_class(codes[i])) != 0; ++i)
+      run.emplace_back(static_cast<uint64_t>(cls) << 32 | i, codes[i]);
+    if (run.size() < 2) continue;
+    std::sort(run.begin(), run.end());
+    for (size_t k = 0; k < run.size(); ++k) codes[begin + k] = run[k].second;
   }
 }
 
