@@ -54,7 +54,9 @@ class ChatTemplate {
   std::unique_ptr<const Tree> tree_;
 };
 
-// Templates for models that bring none, under LMDeploy's names.
+// Templates for models that bring none, under LMDeploy's names. They begin with bos_token where the model's
+// own tokenizer would add it (not chatml, qwen, yi, baichuan2, falcon, phi3, zephyr, chatglm), and so does a
+// ChatTemplateConfig: pass "" for a tokenizer that adds none.
 std::vector<std::string> list_builtin_chat_templates();
 // Error{kNotFound} with the list of names.
 std::shared_ptr<const ChatTemplate> builtin_chat_template(const std::string& name, std::string bos_token,

@@ -14,8 +14,9 @@ namespace {
 struct Spec {
   std::string fill = " ";
   char align = 0;  // < > ^ =, 0: by type
-  char sign = '-';
+  char sign = 0;   // + - space, 0: none asked for
   bool alternate = false;
+  bool zero = false;  // a 0 in front of the width
   int64_t width = 0;
   char grouping = 0;
   int64_t precision = -1;
@@ -142,7 +143,7 @@ void add_number(Runtime& rt, StrBuilder& out, const Value& v, Spec spec) {
     negative = std::signbit(d) && !std::isnan(d);
     digits = float_digits(rt, std::abs(d), spec);
   }
-  std::string sign = negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
+  std::string sign = negative ? "-" : spec.sign == 0 || spec.sign == '-' ? "" : std::string(1, spec.sign);
   Value body = rt.new_str(digits, v.input);
   add_padded(out, *body.str, sign, v.input, spec, spec.align ? spec.align : '>');
 }
@@ -229,7 +230,9 @@ void add_percent(Runtime& rt, StrBuilder& out, const Value& v, Spec spec) {
     if (static_cast<int64_t>(digits.size()) < min_digits) {
       digits.insert(0, static_cast<size_t>(min_digits) - digits.size(), '0');
     }
-    std::string sign = whole.to_int() < 0 ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
+    std::string sign = whole.to_int() < 0                   ? "-"
+                       : spec.sign == 0 || spec.sign == '-' ? ""
+                                                            : std::string(1, spec.sign);
     return add_padded(out, *rt.new_str(digits, v.input).str, sign, v.input, spec,
                       spec.align ? spec.align : '>');
   }
@@ -278,7 +281,7 @@ Value run_percent(Runtime& rt, const Str& format, PercentValues& values) {
       continue;
     }
     if (std::string_view("diuoxXeEfFgGcrsa").find(spec.type) == std::string_view::npos) {
-      rt.type_error("unsupported format character '{}'", quote(f.substr(i, 1)));
+      rt.type_error("unsupported format character {}", quote(f.substr(i, 1)));
     }
     if (zero && !spec.align && std::string_view("crsa").find(spec.type) == std::string_view::npos) {
       spec.fill.assign(1, '0');
@@ -366,11 +369,13 @@ class BraceFormatter {
     if (v.is_string()) {
       if (spec.type != 0 && spec.type != 's')
         rt_.type_error("unknown format code '{}' for a string", spec.type);
+      if (spec.sign != 0 || spec.alternate || spec.grouping != 0 || (spec.align == '=' && !spec.zero)) {
+        rt_.type_error("signs, '#', ',' and '=' do not go with strings");
+      }
+      if (spec.zero && spec.align == '=') spec.align = '<';
       add_text(rt_, out, *v.str, spec);
-    } else if (v.is_number() && !(v.is(Kind::kBool) && spec.type == 0)) {
+    } else if (v.is_number()) {
       add_number(rt_, out, v, spec);
-    } else if (v.is(Kind::kBool)) {
-      add_text(rt_, out, *to_str(rt_, v), spec);
     } else {
       rt_.type_error("unsupported format string for {}", type_name(v));
     }
@@ -433,6 +438,7 @@ class BraceFormatter {
       if (!spec.align) {
         spec.fill.assign(1, '0');
         spec.align = '=';
+        spec.zero = true;
       }
       ++i;
     }

@@ -172,13 +172,16 @@ void Interpreter::run_for(const Stmt& s, const Value& iterable, Scope& scope, St
     };
   }
   loop->start(*this, iterable, std::move(accept), depth0);
+  // As in jinja2, `else` runs unless some iteration reached the end of the body: `continue` and `break` do
+  // not count.
   bool ran = false;
   while (auto v = loop->advance(*this)) {
-    ran = true;
     ScopeGuard inner(*this, &scope);
     assign(*s.target, std::move(*v), *inner);
     if (loop_symbol_ >= 0) define(*inner, loop_symbol_, Value::object(Kind::kLoop, loop));
-    if (run(s.body, *inner, out) == Flow::kBreak) break;
+    Flow flow = run(s.body, *inner, out);
+    if (flow == Flow::kBreak) break;
+    ran = ran || flow == Flow::kNext;
   }
   if (!ran && !s.orelse.empty()) {
     ScopeGuard inner(*this, &scope);

@@ -9,7 +9,7 @@
 namespace turgo::jinja {
 
 void syntax_error(int line, const std::string& message) {
-  fail(ErrorCode::kCorrupt, "chat template, line {}: {}", line, quote(message, 200));
+  fail(ErrorCode::kCorrupt, "chat template, line {}: {}", line, one_line(message, 200));
 }
 
 namespace {

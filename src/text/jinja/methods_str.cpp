@@ -148,13 +148,7 @@ std::vector<Value> split_space(Runtime& rt, const Str& s, int64_t limit) {
     size_t begin = at;
     rt.step();
     if (limit >= 0 && static_cast<int64_t>(parts.size()) == limit) {
-      size_t end = s.text.size();
-      while (end > begin) {
-        size_t start = Utf8::start_before(s.text, end);
-        if (!Utf8::is_space(Utf8::decode(s.text, start))) break;
-        end = start;
-      }
-      parts.push_back(text(slice(rt, s, begin, end)));
+      parts.push_back(text(slice(rt, s, begin, s.text.size())));
       return parts;
     }
     skip(false);
@@ -178,10 +172,7 @@ std::vector<Value> rsplit_space(Runtime& rt, const Str& s, int64_t limit) {
     size_t stop = end;
     rt.step();
     if (limit >= 0 && static_cast<int64_t>(parts.size()) == limit) {
-      size_t begin = 0;
-      while (begin < stop && Utf8::is_space(Utf8::decode(s.text, begin)))
-        begin += Utf8::size_at(s.text, begin);
-      parts.push_back(text(slice(rt, s, begin, stop)));
+      parts.push_back(text(slice(rt, s, 0, stop)));
       break;
     }
     skip(false);

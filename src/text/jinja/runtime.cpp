@@ -2,8 +2,13 @@
 
 namespace turgo::jinja {
 
+std::string one_line(std::string_view text, size_t max_bytes) {
+  std::string quoted = quote(text, max_bytes);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
 void Runtime::raise(ErrorCode code, const std::string& message) const {
-  fail(code, "chat template, line {}: {}", line, quote(message, limits.max_message_bytes));
+  fail(code, "chat template, line {}: {}", line, one_line(message, limits.max_message_bytes));
 }
 
 void Runtime::out_of(const std::string& what) const {

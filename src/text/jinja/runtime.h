@@ -22,6 +22,9 @@ struct Args {
   std::vector<std::pair<std::string, Value>> named;
 };
 
+// The text as one line of valid UTF-8 of at most about max_bytes, for error messages.
+std::string one_line(std::string_view text, size_t max_bytes);
+
 class Runtime {
  public:
   explicit Runtime(const Limits& with_limits) : limits(with_limits), steps_left_(with_limits.max_steps) {}
