@@ -71,23 +71,61 @@ void scaled_group(const float* w, const float* x, const float* x_sums, const Sca
   }
 }
 
+// The same with bf16 weights from the panel; w points at the group.
+template <int T>
+void fma_bf16_weights(const float* w, const float* x, Sums& sums) {
+  const auto* group = reinterpret_cast<const uint8_t*>(w);
+  const __m256i kUpper = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
+  for (int pass = 0; pass < 2; ++pass) {
+    __m256 acc[T][2];
+#pragma GCC unroll 6
+    for (int t = 0; t < T; ++t) {
+      acc[t][0] = _mm256_load_ps(sums.at[t] + 16 * pass);
+      acc[t][1] = _mm256_load_ps(sums.at[t] + 16 * pass + 8);
+    }
+    for (int p = 0; p < 16; ++p) {
+      const uint8_t* at = group + p * 128 + pass * 64;
+      const float* a = x + (p / 2 * 4 + p % 2) * T;
+#pragma GCC unroll 2
+      for (int side = 0; side < 2; ++side) {
+        __m256i i0 = load(at), i1 = load(at + 32);
+        __m256 w0 = _mm256_castsi256_ps(side == 0 ? _mm256_slli_epi32(i0, 16) : _mm256_and_si256(i0, kUpper));
+        __m256 w1 = _mm256_castsi256_ps(side == 0 ? _mm256_slli_epi32(i1, 16) : _mm256_and_si256(i1, kUpper));
+#pragma GCC unroll 6
+        for (int t = 0; t < T; ++t) {
+          __m256 b = _mm256_broadcast_ss(a + 2 * side * T + t);
+          acc[t][0] = _mm256_fmadd_ps(w0, b, acc[t][0]);
+          acc[t][1] = _mm256_fmadd_ps(w1, b, acc[t][1]);
+        }
+      }
+    }
+#pragma GCC unroll 6
+    for (int t = 0; t < T; ++t) {
+      _mm256_store_ps(sums.at[t] + 16 * pass, acc[t][0]);
+      _mm256_store_ps(sums.at[t] + 16 * pass + 8, acc[t][1]);
+    }
+  }
+}
+
 using FmaGroup = void (*)(const float*, const float*, Sums&);
 using ScaledGroup = void (*)(const float*, const float*, const float*, const Scales*, bool, bool, Sums&);
 constexpr FmaGroup kFmaGroup[kFloatTile] = {fma_group<1>, fma_group<2>, fma_group<3>,
                                             fma_group<4>, fma_group<5>, fma_group<6>};
+constexpr FmaGroup kFmaBF16Weights[kFloatTile] = {fma_bf16_weights<1>, fma_bf16_weights<2>,
+                                                  fma_bf16_weights<3>, fma_bf16_weights<4>,
+                                                  fma_bf16_weights<5>, fma_bf16_weights<6>};
 constexpr ScaledGroup kScaledGroup[kFloatTile] = {scaled_group<1>, scaled_group<2>, scaled_group<3>,
                                                   scaled_group<4>, scaled_group<5>, scaled_group<6>};
 
-// A kBF16 record's activations as f32 [32][tokens].
+// A kBF16 record's activations as f32 [32][tokens]. Pair rows 2 i, 2 i + 1 hold k = 4 i, 4 i + 1 in their
+// lower halves and 4 i + 2, 4 i + 3 in the upper ones, so both are copied as runs of 2 tokens.
 TURGO_INLINE void widen_activations(const uint8_t* record, int tokens, float* x) {
-  for (int p = 0; p < 16; ++p) {
-    int k = p / 2 * 4 + p % 2;  // and k + 2
-    for (int t = 0; t < tokens; ++t) {
-      uint32_t pair;
-      __builtin_memcpy(&pair, record + (p * tokens + t) * 4, 4);
-      x[k * tokens + t] = bits_to_f32(pair << 16);
-      x[(k + 2) * tokens + t] = bits_to_f32(pair & 0xffff0000u);
-    }
+  const auto* pairs = reinterpret_cast<const uint32_t*>(record);
+  for (int i = 0; i < 8; ++i) {
+    const uint32_t* from = pairs + 2 * i * tokens;
+    float* to = x + 4 * i * tokens;
+    for (int j = 0; j < 2 * tokens; ++j) to[j] = bits_to_f32(from[j] << 16);
+    for (int j = 0; j < 2 * tokens; ++j) to[2 * tokens + j] = bits_to_f32(from[j] & 0xffff0000u);
   }
 }
 
@@ -149,23 +187,14 @@ void tile_quants(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t 
   store_tile(sums, tokens, out);
 }
 
-// A group of f16 or bf16 weights as f32; f32 weights are used where they lie.
+// A group of f16 weights as f32; the others are used where they lie.
 template <DType D>
 TURGO_INLINE const float* widen_group(const uint8_t* group, float* w) {
-  if constexpr (D == DType::kF32) return reinterpret_cast<const float*>(group);
+  if constexpr (D != DType::kF16) return reinterpret_cast<const float*>(group);
   for (int k = 0; k < kGroupK; ++k) {
 #pragma GCC unroll 4
     for (int part = 0; part < 4; ++part) {
-      __m256 v;
-      if constexpr (D == DType::kF16) {
-        v = load_f16(group + k * 64 + 16 * part);
-      } else {
-        __m256i x = load(group + bf16_pair(k) * 128 + 32 * part);
-        x = bf16_side(k) == 0 ? _mm256_slli_epi32(x, 16)
-                              : _mm256_and_si256(x, _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u)));
-        v = _mm256_castsi256_ps(x);
-      }
-      _mm256_store_ps(w + k * 32 + 8 * part, v);
+      _mm256_store_ps(w + k * 32 + 8 * part, load_f16(group + k * 64 + 16 * part));
     }
   }
   return w;
@@ -176,6 +205,7 @@ void tile_floats(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t 
                  const TileOutput& out) {
   alignas(32) float w[kGroupK * kPanelRows];
   alignas(32) float widened[kGroupK * kFloatTile];
+  FmaGroup fma = D == DType::kBF16 ? kFmaBF16Weights[tokens - 1] : kFmaGroup[tokens - 1];
   Sums sums;
   clear(sums, tokens);
   for (int64_t g = 0; g < groups; ++g, panel += float_group_bytes_of<D>) {
@@ -188,7 +218,7 @@ void tile_floats(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t 
       widen_activations(tile + g * kBF16GroupBytes * tokens, tokens, widened);
       x = widened;
     }
-    kFmaGroup[tokens - 1](widen_group<D>(panel, w), x, sums);
+    fma(widen_group<D>(panel, w), x, sums);
   }
   store_tile(sums, tokens, out);
 }
