@@ -137,16 +137,18 @@ class SentencePieceBpe final : public SubwordModel {
         unknown_.append(piece, after_unknown, out);
         continue;
       }
-      const auto parts = has_unused_ && spec_.pieces[static_cast<size_t>(id)].type == PieceType::kUnused
-                             ? halves.find(piece)
-                             : halves.end();
-      if (parts != halves.end()) {
-        todo.push_back(parts->second.second);
-        todo.push_back(parts->second.first);
-      } else {
+      if (spec_.pieces[static_cast<size_t>(id)].type != PieceType::kUnused) {
         out.push_back(id);
         after_unknown = false;
+        continue;
       }
+      const auto parts = halves.find(piece);
+      if (parts == halves.end()) {  // a single character
+        unknown_.append(piece, after_unknown, out);
+        continue;
+      }
+      todo.push_back(parts->second.second);
+      todo.push_back(parts->second.first);
     }
   }
 

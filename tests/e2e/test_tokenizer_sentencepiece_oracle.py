@@ -1,9 +1,12 @@
 """tokenizer.model files: ids and text equal to the `sentencepiece` package on 100,000 random Unicode strings each."""
 import os
+import random
+import subprocess
 
 import pytest
 
-from tokenizer_fuzz import ROOT, WORDS, assert_same, strings, turgo_encode
+import sentencepiece_writer as writer
+from tokenizer_fuzz import ROOT, WORDS, assert_same, build_tool, strings, turgo_encode
 
 sentencepiece = pytest.importorskip("sentencepiece")
 
@@ -70,3 +73,42 @@ def test_english_text():
         texts = [text, text.upper(), text * 3, " ".join(text), ""]
         ours, _ = turgo_encode("spm", FIXTURES / f"{name}.model", texts)
         assert_same([t[:60] for t in texts], ours, oracle.encode(texts))
+
+
+@pytest.mark.parametrize("model_type", [1, 2], ids=["unigram", "bpe"])
+@pytest.mark.parametrize("byte_fallback", [False, True])
+def test_unused_and_user_defined_pieces(model_type, byte_fallback, tmp_path):
+    """Models that no trainer makes: unused pieces (cut up again), equal scores, user-defined pieces inside others."""
+    rng = random.Random(model_type)
+    pieces = writer.base(byte_fallback)
+    known = {p[0] for p in pieces}
+    texts = ["".join(rng.choice("ab▁é中") for _ in range(rng.randint(1, 7))) for _ in range(700)]
+    for text in ["▁", "a", "b", "é", *texts]:
+        if text not in known:
+            kind = rng.choice([writer.NORMAL] * 7 + [writer.UNUSED] * 2 + [writer.USER_DEFINED] * (len(text) > 4))
+            pieces.append((text, -rng.randint(0, 40) / 4, kind))
+            known.add(text)
+    path = tmp_path / "odd.model"
+    path.write_bytes(writer.model(pieces, model_type, byte_fallback, remove_extra_whitespaces=bool(model_type == 1)))
+    oracle = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    texts = ["".join(rng.choice("aaabbb  é中x") for _ in range(rng.randint(0, 40))) for _ in range(20000)]
+    ours, _ = turgo_encode("spm", path, texts)
+    assert_same(texts, ours, oracle.encode(texts, num_threads=2), lambda ids: [oracle.id_to_piece(i) for i in ids])
+
+
+def test_broken_files_are_one_line_errors(tmp_path):
+    whole = writer.model(writer.base() + [("a", -1, writer.NORMAL)])
+    broken = {
+        "empty": b"", "cut": whole[:-3], "no unknown": writer.model(writer.base()[1:]), "not protobuf": b"GGUF" * 9,
+        "piece twice": writer.model(writer.base() + [("a", 0, 1), ("a", 0, 1)]),
+        "score nan": writer.model(writer.base() + [("a", float("nan"), 1)]),
+        "bad byte piece": writer.model(writer.base(True) + [("<0x-1>", 0, writer.BYTE)], byte_fallback=True),
+        "two unknown": writer.model(writer.base() + [("<u>", 0, writer.UNKNOWN)]), "word model": writer.model(writer.base(), 3),
+        "broken map": writer.model(writer.base(), charsmap=b"\xff\xff\xff\xff\0\0\0\0"),
+    }
+    for name, data in broken.items():
+        path = tmp_path / "tokenizer.model"
+        path.write_bytes(data)
+        run = subprocess.run([build_tool(), "spm", str(path)], input=b"", capture_output=True, timeout=60)
+        assert run.returncode == 2, (name, run)
+        assert run.stderr.count(b"\n") == 1 and len(run.stderr) < 600, (name, run.stderr)
