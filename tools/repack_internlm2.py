@@ -2,7 +2,7 @@
 InternLM2 path, whose answers must be those of the original.
 
     repack_internlm2.py model.gguf OUTPUT [--dtype f32|f16|bf16] [--shards 2] [--tokenizer-model tokenizer.model]
-                        [--no-own-tokenizer]
+                        [--no-own-tokenizer] [--weights-from FOLDER]
 
 OUTPUT gets config.json (with auto_map), configuration.json, *_internlm2.py (text that must never be run),
 generation_config.json, the weights as sharded safetensors with an index, special_tokens_map.json,
@@ -206,12 +206,18 @@ def main():
     parser.add_argument("--shards", type=int, default=2)
     parser.add_argument("--tokenizer-model", help="copied into the folder as tokenizer.model")
     parser.add_argument("--no-own-tokenizer", action="store_true", help="leave out tokenizer.json, as published")
+    parser.add_argument("--weights-from", help="link the weights of a folder written before")
     args = parser.parse_args()
     g = Gguf(args.model)
     assert g.metadata["general.architecture"] == "llama", "only Llama files can be re-packed"
     os.makedirs(args.output, exist_ok=True)
     heads, kv_heads = g.metadata["llama.attention.head_count"], g.metadata["llama.attention.head_count_kv"]
-    write_shards(args.output, internlm2_weights(g, heads, kv_heads), args.dtype, args.shards)
+    if args.weights_from:
+        for name in os.listdir(args.weights_from):
+            if ".safetensors" in name:
+                os.symlink(os.path.join(os.path.abspath(args.weights_from), name), os.path.join(args.output, name))
+    else:
+        write_shards(args.output, internlm2_weights(g, heads, kv_heads), args.dtype, args.shards)
     write_companions(args.output, g.metadata, not args.no_own_tokenizer)
     if args.tokenizer_model:
         shutil.copy(args.tokenizer_model, os.path.join(args.output, "tokenizer.model"))
