@@ -1,6 +1,6 @@
 // Writes one token's K and V into a page (layouts: kernels/common/kv_block.h). Quantised types: the zero is
 // the minimum rounded down to bf16, the scale the rest of the range rounded up, so that every value lies
-// within half a step whatever bf16 rounds. Plain loops over one head; V only sets the internal linkage.
+// within half a step whatever bf16 rounds.
 #pragma once
 
 #include <cstdint>
@@ -41,26 +41,41 @@ struct KvStore {
     __builtin_memcpy(base + index * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
   }
 
-  // Quantises x[0, n) to `levels` + 1 steps; u must hold n bytes. Writes params of (group, slot).
+  struct Range {
+    float low, high;
+  };
+  static Range range(const float* x, int64_t n) {  // NaN does not count
+    auto low = V::set1(x[0]), high = low;
+    for (int64_t i = 0; i < n; i += V::kLanes) {
+      const int64_t rest = n - i;
+      auto v = rest >= V::kLanes ? V::load(x + i) : V::load_partial(x + i, rest);
+      if (rest < V::kLanes) v = V::select(V::mask_from_bits((uint64_t{1} << rest) - 1), v, V::set1(x[0]));
+      low = V::min(v, low);
+      high = V::max(v, high);
+    }
+    return {-V::reduce_max(V::sub(V::zero(), low)), V::reduce_max(high)};
+  }
+
+  // Quantises x[0, n) to `levels` + 1 steps; u holds n bytes. Writes the params of (group, slot).
   static void quantize(const float* x, int64_t n, int levels, uint8_t* u, std::byte* params, int64_t groups,
                        int64_t group, int64_t slot) {
-    float low = x[0], high = x[0];
-    for (int64_t i = 1; i < n; ++i) {
-      low = x[i] < low ? x[i] : low;
-      high = x[i] > high ? x[i] : high;
-    }
-    const uint16_t zero = bf16_toward(low, false);
+    const Range r = range(x, n);
+    const uint16_t zero = bf16_toward(r.low, false);
     const float origin = widen(zero);
-    float step = (high - origin) / static_cast<float>(levels);
+    float step = (r.high - origin) / static_cast<float>(levels);
     if (!(step > 1e-30f)) step = 1e-30f;  // equal values, and keeps 1 / step finite
     const uint16_t scale = bf16_toward(step, true);
-    const float inverse = 1.0f / widen(scale);
-    const float top = static_cast<float>(levels);
-    for (int64_t i = 0; i < n; ++i) {
-      float q = (x[i] - origin) * inverse + 0.5f;
-      q = q > 0 ? q : 0;  // also NaN
-      q = q < top + 0.5f ? q : top;
-      u[i] = static_cast<uint8_t>(static_cast<int32_t>(q));
+    const auto inverse = V::set1(1.0f / widen(scale)), shift = V::set1(origin);
+    const auto top = V::set1(static_cast<float>(levels));
+    for (int64_t i = 0; i < n; i += V::kLanes) {
+      const int64_t rest = n - i < V::kLanes ? n - i : V::kLanes;
+      auto q = rest == V::kLanes ? V::load(x + i) : V::load_partial(x + i, rest);
+      q = V::mul(V::sub(q, shift), inverse);
+      q = V::min(V::max(q, V::zero()), top);  // NaN becomes zero
+      // Adding 1.5 * 2^23 rounds to nearest even in the low bits.
+      int32_t bits[V::kLanes];
+      V::store_int(bits, V::cast_i(V::add(q, V::set1(12582912.f))));
+      for (int64_t j = 0; j < rest; ++j) u[i + j] = static_cast<uint8_t>(bits[j]);
     }
     put(params, group * kKvBlockTokens + slot, scale);
     put(params, (groups + group) * kKvBlockTokens + slot, zero);
@@ -68,22 +83,24 @@ struct KvStore {
 
   static constexpr int64_t kMaxHeadDim = 1024;
 
-  static void store_k_bytes(const uint8_t* u, int64_t n, int64_t slot, std::byte* page) {
-    for (int64_t d = 0; d < n; ++d) put(page, (d / 4 * kKvBlockTokens + slot) * 4 + d % 4, u[d]);
+  static uint32_t word(const uint8_t* u) {
+    uint32_t w;
+    __builtin_memcpy(&w, u, sizeof w);
+    return w;
   }
-  // u is zero past n up to a multiple of 8 / of 32.
+  // Of the next three, u is zero past head_dim up to a multiple of 4, 8 or 32.
+  static void store_k_bytes(const uint8_t* u, int64_t n, int64_t slot, std::byte* page) {
+    for (int64_t d = 0; d < n; d += 4) put(page, d / 4 * kKvBlockTokens + slot, word(u + d));
+  }
   static void store_k_nibbles(const uint8_t* u, int64_t n, int64_t slot, std::byte* page) {
     for (int64_t d = 0; d < n; d += 8) {
-      for (int64_t b = 0; b < 4; ++b) {
-        put(page, (d / 8 * kKvBlockTokens + slot) * 4 + b,
-            static_cast<uint8_t>(u[d + b] | u[d + 4 + b] << 4));
-      }
+      put(page, d / 8 * kKvBlockTokens + slot, word(u + d) | word(u + d + 4) << 4);
     }
   }
   static void store_v_nibbles(const uint8_t* u, int64_t columns, std::byte* row) {
     for (int64_t d = 0; d < columns; d += 32) {
-      for (int64_t b = 0; b < 16; ++b)
-        put(row, d / 2 + b, static_cast<uint8_t>(u[d + b] | u[d + 16 + b] << 4));
+      for (int64_t b = 0; b < 16; b += 4)
+        put(row, (d / 2 + b) / 4, word(u + d + b) | word(u + d + 16 + b) << 4);
     }
   }
 
@@ -96,12 +113,16 @@ struct KvStore {
 
   static void store_bf16(const KvGeometry& g, const float* k, const float* v, int64_t slot, std::byte* page) {
     const int64_t columns = g.v_columns();
+    uint16_t narrow[kMaxHeadDim];
+    for (int64_t d = 0; d < g.head_dim; ++d) narrow[d] = bf16_nearest(k[d]);
     for (int64_t d = 0; d < g.head_dim; d += 2) {
-      const uint32_t pair = bf16_nearest(k[d]) | static_cast<uint32_t>(bf16_nearest(k[d + 1])) << 16;
+      uint32_t pair;
+      __builtin_memcpy(&pair, narrow + d, sizeof pair);
       put(page, d / 2 * kKvBlockTokens + slot, pair);
     }
+    for (int64_t d = 0; d < columns; ++d) narrow[d] = d < g.head_dim ? bf16_nearest(v[d]) : uint16_t{0};
     std::byte* row = page + g.k_bytes() + slot / 2 * columns * 4 + slot % 2 * 2;
-    for (int64_t d = 0; d < columns; ++d) put(row, 2 * d, d < g.head_dim ? bf16_nearest(v[d]) : uint16_t{0});
+    for (int64_t d = 0; d < columns; ++d) put(row, 2 * d, narrow[d]);
   }
 
   static void store_quantized(const KvGeometry& g, const float* k, const float* v, int64_t slot,
