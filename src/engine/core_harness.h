@@ -120,4 +120,16 @@ inline Request test_request(int32_t prompt_len, int32_t max_new, uint32_t seed) 
   return r;
 }
 
+constexpr int32_t kLengths[] = {1, 2, 63, 64, 65, 127, 128, 129, 200};
+
+// An engine without caching and with room for all, one request alone.
+inline std::vector<int32_t> reference(Request r) {
+  EngineConfig c = CoreHarness::small_config();
+  c.enable_prefix_caching = false;
+  CoreHarness h(64, c);
+  r.session_id.clear();
+  r.step = -1;
+  return h.answer(std::move(r));
+}
+
 }  // namespace turgo

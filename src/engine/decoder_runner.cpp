@@ -19,9 +19,26 @@ std::vector<int64_t> block_bytes(const Decoder& decoder) {
   return bytes;
 }
 
+// Architecture, shape and a hash of the norm weights: small, read at once, and different in any two
+// trainings.
+std::string model_id(const Decoder& decoder) {
+  const DecoderConfig& c = decoder.config();
+  uint64_t h = 0xCBF29CE484222325u;
+  auto add = [&](const NormWeight& norm) {
+    if (!norm) return;
+    auto* bytes = reinterpret_cast<const unsigned char*>(norm.weight);
+    for (size_t i = 0; i < static_cast<size_t>(c.hidden_size) * sizeof(float); ++i)
+      h = (h ^ bytes[i]) * 0x100000001B3u;
+  };
+  for (const LayerWeights& layer : decoder.weights().layers) add(layer.input_norm);
+  add(decoder.weights().final_norm);
+  return fmt::format("{}-{}x{}-{}-{:016x}", c.architecture, c.num_layers(), c.hidden_size, c.vocab_size, h);
+}
+
 ModelLimits limits_of(const Decoder& decoder) {
   const DecoderConfig& c = decoder.config();
   ModelLimits l;
+  l.model_id = model_id(decoder);
   l.vocab_size = c.vocab_size;
   l.hidden_size = c.hidden_size;
   l.session_len = decoder.session_len();

@@ -46,8 +46,13 @@ class Engine {
   // Sessions appear with the first request that names them.
   virtual std::vector<SessionInfo> list_sessions(const std::string& owner) = 0;
   virtual std::vector<int32_t> session_tokens(const std::string& id, const std::string& owner) = 0;
+  // A request that it is answering is cancelled.
   virtual void end_session(const std::string& id, const std::string& owner) = 0;
   virtual void fork_session(const std::string& id, const std::string& new_id, const std::string& owner) = 0;
+  // A session file holds the tokens (engine/session_file.h); K and V are recomputed at the next turn. Throw
+  // Error {kNotFound, kIo, kCorrupt, kInvalidArgument, kTooLong} and then have changed nothing.
+  virtual void save_session(const std::string& id, const std::string& owner, const std::string& path) = 0;
+  virtual void load_session(const std::string& path, const std::string& id, const std::string& owner) = 0;
 
   // Logits of every token of `ids`, row by row, f32 [vocab_size]: perplexity, KL, goldens. Runs as an
   // ordinary request.

@@ -323,6 +323,8 @@ void EngineCore::fail_step(const std::string& error, double now) {
   std::vector<Sequence*> planned = scheduler_.planned();
   for (Sequence* s : planned) {
     s->in_flight = false;
+    // The copy of a shared block may not have happened.
+    blocks_.truncate(s->table, s->table.num_tokens / kKvBlockTokens * kKvBlockTokens);
     finish(*s, s->cancelled ? FinishReason::kCancelled : FinishReason::kError, now, error);
   }
 }
@@ -337,6 +339,20 @@ void EngineCore::end_session(const std::string& id, const std::string& owner) {
   if (session.busy)
     fail(ErrorCode::kInvalidArgument, "session '{}' is answering a request; cancel it first", quote(id));
   sessions_.erase(session);
+}
+
+void EngineCore::restore_session(const std::string& id, const std::string& owner, SessionContent content,
+                                 double now) {
+  if (content.tokens.size() > static_cast<size_t>(max_context_))
+    fail(ErrorCode::kTooLong, "the saved session has {} tokens, the context holds {}", content.tokens.size(),
+         max_context_);
+  if (content.tokens.empty()) fail(ErrorCode::kCorrupt, "the saved session is empty");
+  if (sessions_.find(id, owner))
+    fail(ErrorCode::kInvalidArgument, "session '{}' exists already; end it first or load under another id",
+         quote(id));
+  Session& session = sessions_.create(id, owner, now);
+  session.tokens = std::move(content.tokens);
+  session.embeddings = std::move(content.embeddings);
 }
 
 void EngineCore::check() const {

@@ -18,6 +18,7 @@
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "engine/session.h"
+#include "engine/session_file.h"
 
 namespace turgo {
 
@@ -43,6 +44,10 @@ class EngineCore {
   // Has the session a request that is about to end by its cancellation?
   bool is_ending(const std::string& session_id, const std::string& owner);
   void end_session(const std::string& id, const std::string& owner);
+
+  // A session as it was saved. Throws Error{kTooLong, kInvalidArgument (the id is taken),
+  // kResourceExhausted}.
+  void restore_session(const std::string& id, const std::string& owner, SessionContent content, double now);
 
   int32_t max_context() const { return max_context_; }
   size_t num_requests() const { return sequences_.size(); }

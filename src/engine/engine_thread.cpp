@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "engine/engine_core.h"
+#include "engine/session_file.h"
 #include "engine/stream_queue.h"
 
 namespace turgo {
@@ -98,12 +99,36 @@ class ThreadedEngine : public Engine {
 
   void end_session(const std::string& id, const std::string& owner) override {
     auto lock = lock_session(id, owner);
+    const Session& session = core_.sessions().get(id, owner);
+    if (session.busy) {
+      core_.cancel(session.busy->id, seconds_now());
+      shared_->step_end.wait(lock, [&] { return !core_.is_ending(id, owner); });
+      if (!core_.sessions().find(id, owner)) return;  // it had not begun
+    }
     core_.end_session(id, owner);
   }
 
   void fork_session(const std::string& id, const std::string& new_id, const std::string& owner) override {
     auto lock = lock_session(id, owner);
     core_.sessions().fork(id, new_id, owner, seconds_now());
+  }
+
+  void save_session(const std::string& id, const std::string& owner, const std::string& path) override {
+    SessionContent content;
+    {
+      auto lock = lock_session(id, owner);
+      const Session& session = core_.sessions().get(id, owner);
+      content = {session.tokens, session.embeddings};
+    }
+    write_session_file(path, content, runner_->limits().model_id, owner);
+  }
+
+  void load_session(const std::string& path, const std::string& id, const std::string& owner) override {
+    const ModelLimits& limits = runner_->limits();
+    SessionContent content =
+        read_session_file(path, limits.model_id, owner, limits.vocab_size, limits.hidden_size);
+    std::lock_guard lock(shared_->mutex);
+    core_.restore_session(id, owner, std::move(content), seconds_now());
   }
 
   void compute_logits(const std::vector<int32_t>& ids, const LogitsSink& sink) override {

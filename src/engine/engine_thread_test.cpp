@@ -35,11 +35,6 @@ Answer drain(Stream& stream) {
   return a;
 }
 
-std::vector<int32_t> reference(const Request& r) {
-  CoreHarness h;
-  return h.answer(r);
-}
-
 TEST(EngineThread, ManyClientsEachGetTheirOwnTokens) {
   auto engine = make_engine(40);
   std::vector<std::thread> clients;
@@ -94,6 +89,21 @@ TEST(EngineThread, ACancelledTurnLetsTheNextOneIn) {
     stream->next();
   }  // dropped streams; the next submit waits for the step, and is not told that the session is busy
   engine->end_session("s", "");
+}
+
+TEST(EngineThread, EndingABusySessionCancelsItsRequest) {
+  FakeRunner* runner = nullptr;
+  auto engine = make_engine(64, &runner);
+  runner->before_step = [](const StepPlan&) { std::this_thread::sleep_for(std::chrono::milliseconds(2)); };
+  for (bool begun : {true, false}) {
+    Request r = test_request(10, 900, 2);
+    r.session_id = "s";
+    auto stream = engine->submit(r);
+    if (begun) stream->next();
+    engine->end_session("s", "");
+    EXPECT_TRUE(engine->list_sessions("").empty());
+    EXPECT_EQ(drain(*stream).finish, FinishReason::kCancelled);
+  }
 }
 
 TEST(EngineThread, DestructionEndsAllStreams) {

@@ -14,13 +14,47 @@
 
 namespace turgo {
 
+// The model itself: a running hash of its context, logits from the hash.
+struct FakeModel {
+  int32_t vocab_size = 0, hidden_size = 0;
+  int32_t poison_token = -1;  // a context that holds it has NaN logits
+
+  static uint64_t mix(uint64_t h, uint64_t v) {
+    h = (h ^ v) * 0x9E3779B97F4A7C15u;
+    return h ^ (h >> 29);
+  }
+  // What a slot holds; 0 = poison or never written.
+  uint64_t value(int32_t id, int32_t position, const float* embedding) const {
+    if (id == poison_token && id >= 0) return 0;
+    uint64_t v = mix(static_cast<uint32_t>(position) + 7, static_cast<uint32_t>(id < 0 ? -1 : id));
+    if (id < 0 && embedding)
+      for (int32_t i = 0; i < hidden_size; ++i) v = mix(v, static_cast<uint64_t>(embedding[i] * 1024));
+    return v | 1;
+  }
+  // Of a context's hash; 0 = poisoned.
+  static uint64_t extend(uint64_t h, uint64_t v) { return h == 0 || v == 0 ? 0 : mix(h, v) | 1; }
+  std::vector<float> logits(uint64_t h) const {
+    std::vector<float> row(static_cast<size_t>(vocab_size));
+    uint64_t x = h;
+    for (size_t i = 0; i < row.size(); ++i) {
+      x = mix(x, i + 1);
+      row[i] = static_cast<float>(x >> 40) * 0x1p-22f;  // [0, 4)
+    }
+    if (h == 0) row[0] = __builtin_nanf("");
+    return row;
+  }
+};
+
 class FakeRunner : public ModelRunner {
  public:
   FakeRunner(int32_t num_blocks, ModelLimits limits)
-      : limits_(std::move(limits)), slots_(static_cast<size_t>(num_blocks) * kKvBlockTokens, 0) {}
+      : model{limits.vocab_size, limits.hidden_size},
+        limits_(std::move(limits)),
+        slots_(static_cast<size_t>(num_blocks) * kKvBlockTokens, 0) {}
 
   static ModelLimits small_limits() {
     ModelLimits l;
+    l.model_id = "fake";
     l.vocab_size = 61;
     l.hidden_size = 2;
     l.session_len = 1024;
@@ -48,27 +82,16 @@ class FakeRunner : public ModelRunner {
   std::vector<float> logits_after(const std::vector<int32_t>& context) const {
     uint64_t h = 1;
     for (size_t i = 0; i < context.size(); ++i)
-      h = mix(h, value(context[i], static_cast<int32_t>(i), nullptr));
-    return logits_of(h);
+      h = FakeModel::extend(h, model.value(context[i], static_cast<int32_t>(i), nullptr));
+    return model.logits(h);
   }
 
+  FakeModel model;
   std::function<void(const StepPlan&)> before_step;  // may throw: a failed step
   int64_t num_rows = 0, num_steps = 0;
   int32_t max_step_rows = 0;
-  int32_t poison_token = -1;  // a context that holds it has NaN logits
 
  private:
-  static uint64_t mix(uint64_t h, uint64_t v) {
-    h = (h ^ v) * 0x9E3779B97F4A7C15u;
-    return h ^ (h >> 29);
-  }
-  uint64_t value(int32_t id, int32_t position, const float* embedding) const {
-    uint64_t v = mix(static_cast<uint32_t>(position) + 7, static_cast<uint32_t>(id < 0 ? -1 : id));
-    if (id < 0 && embedding)
-      for (int32_t i = 0; i < limits_.hidden_size; ++i)
-        v = mix(v, static_cast<uint64_t>(embedding[i] * 1024));
-    return id == poison_token && id >= 0 ? 0 : v | 1;  // 0 = poison or never written
-  }
   uint64_t& slot(int32_t block, int32_t i) {
     return slots_.at(static_cast<size_t>(block) * kKvBlockTokens + static_cast<size_t>(i));
   }
@@ -78,26 +101,21 @@ class FakeRunner : public ModelRunner {
   void store(const StepSlice& s) {
     const float* embedding = s.embeddings;
     for (int32_t i = 0; i < s.num_rows; ++i) {
-      slot_of(s, s.first_index + i) = value(s.token_ids[i], s.first_index + i, embedding);
+      slot_of(s, s.first_index + i) = model.value(s.token_ids[i], s.first_index + i, embedding);
       if (s.token_ids[i] < 0) embedding += limits_.hidden_size;
     }
   }
   void read(const StepSlice& s, SliceResult& r) {
     if (!s.sampler && !s.all_logits) return;
     uint64_t h = 1;
-    bool poisoned = false;
     for (int32_t i = 0; i < s.first_index + s.num_rows; ++i) {
-      uint64_t v = slot_of(s, i);
-      poisoned |= v == 0;
-      h = mix(h, v);
-      if (s.all_logits && i >= s.first_index) {
-        auto row = logits_of(h);
-        r.logits.insert(r.logits.end(), row.begin(), row.end());
-      }
+      h = FakeModel::extend(h, slot_of(s, i));
+      if (!s.all_logits || i < s.first_index) continue;
+      auto row = model.logits(h);
+      r.logits.insert(r.logits.end(), row.begin(), row.end());
     }
     if (!s.sampler) return;
-    auto row = logits_of(h);
-    if (poisoned) row[0] = __builtin_nanf("");
+    auto row = model.logits(h);
     SampleScratch scratch;
     const uint32_t* allowed = nullptr;
     if (s.mask) {
@@ -106,14 +124,6 @@ class FakeRunner : public ModelRunner {
       allowed = scratch.allowed.data();
     }
     r.token = s.sampler->sample(row, s.sample_position, allowed, scratch);
-  }
-  std::vector<float> logits_of(uint64_t h) const {
-    std::vector<float> row(static_cast<size_t>(limits_.vocab_size));
-    for (size_t i = 0; i < row.size(); ++i) {
-      h = mix(h, i + 1);
-      row[i] = static_cast<float>(h >> 40) * 0x1p-22f;  // [0, 4)
-    }
-    return row;
   }
 
   ModelLimits limits_;

@@ -7,6 +7,7 @@
 namespace turgo {
 
 struct ModelLimits {
+  std::string model_id;  // of the weights: a saved session belongs to them
   int32_t vocab_size = 0;
   int32_t hidden_size = 0;
   int32_t session_len = 0;      // positions that the model can compute
