@@ -34,10 +34,10 @@ ChatInput parse_chat_input(std::string text) {
 
 ChatInput read_chat_input(LineReader& reader) {
   write_stdout("\n");
-  std::string text, line;
+  std::string text, line, prompt = kChatPrompt;
   bool started = false;
   for (;;) {
-    switch (reader.read(started ? "" : kChatPrompt, line)) {
+    switch (reader.read(std::exchange(prompt, ""), line)) {
       case LineReader::Result::kInterrupt:
         return {Kind::kInterrupt, ""};
       case LineReader::Result::kEndOfInput: {

@@ -1,0 +1,2 @@
+# Step 5: the web client of the server.
+"$TURGO_BIN" serve gradio http://localhost:23333 --server-name 0.0.0.0 --server-port 6006
