@@ -1,6 +1,5 @@
 #include "apps/host_info.h"
 
-#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -85,10 +84,10 @@ std::string cache_folder() {
   return variable("HOME") + "/.cache/turgo";
 }
 
+// Not getrusage: its maximum survives exec, so a small program started by a large one would report its
+// parent's.
 int64_t peak_resident_bytes() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return int64_t{usage.ru_maxrss} * 1024;
+  return std::strtoll(field("/proc/self/status", "VmHWM").c_str(), nullptr, 10) * 1024;
 }
 
 }  // namespace turgo
