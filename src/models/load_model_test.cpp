@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 
 #include "core/error.h"
 #include "core/json.h"
@@ -249,6 +251,20 @@ TEST(LoadModel, LayersMayDifferInWidth) {
   }
   EXPECT_THAT(error_with("llama_widths", "intermediate_size", {48, 16}),
               HasSubstr("one for each of the 3 layers"));
+}
+
+TEST(LoadModel, GenerationConfigAddsEnds) {
+  auto folder = std::filesystem::path(testing::TempDir()) / "turgo_generation_config";
+  std::filesystem::create_directories(folder);
+  auto source = std::filesystem::path(TURGO_SOURCE_DIR) / "tests/goldens/models/llama_gqa";
+  for (const char* name : {"config.json", "model.safetensors"})
+    std::filesystem::copy_file(source / name, folder / name,
+                               std::filesystem::copy_options::overwrite_existing);
+  std::ofstream(folder / "generation_config.json") << R"({"eos_token_id": [2, 7, 9999, -1]})";
+  DecoderConfig c = read_decoder_config(*open_model(folder.string()));
+  EXPECT_EQ(c.eos_token_ids, (std::vector<int32_t>{2, 7}));  // 2 stands in config.json too
+  EXPECT_EQ(c.bos_token_id, 1);
+  std::filesystem::remove_all(folder);
 }
 
 TEST(LoadModel, AutoMapIsNeverFollowed) {
