@@ -21,7 +21,7 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
 }
 
 std::string replace_all(std::string_view text, const Regex& regex, std::string_view to) {
-  Regex::Scratch scratch(regex);
+  Regex::Scratch scratch(regex, text.size());
   std::string out;
   size_t pos = 0, from = 0, begin = 0, end = 0;
   while (from <= text.size() && regex.find(text, from, scratch, begin, end)) {

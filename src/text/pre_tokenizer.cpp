@@ -155,7 +155,7 @@ void PreTokenizer::apply(const Step& step, std::string& text, bool first, std::v
     return;
   }
   std::unique_ptr<Regex::Scratch> scratch;
-  if (step.regex) scratch = std::make_unique<Regex::Scratch>(*step.regex);
+  if (step.regex) scratch = std::make_unique<Regex::Scratch>(*step.regex, text.size());
   for (const Word& word : words) {
     const std::string_view old = std::string_view(text).substr(word.begin, word.end - word.begin);
     Splitter splitter(spec.behavior, spec.invert, word.begin, out);

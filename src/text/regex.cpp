@@ -3,7 +3,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#include <chrono>
+#include <algorithm>
+#include <ctime>
 
 #include "core/error.h"
 #include "text/unicode.h"
@@ -11,14 +12,25 @@
 namespace turgo {
 namespace {
 
-// What one match may cost. A published pattern needs a few steps per character; a run of 10^6 characters is
-// one match.
-constexpr uint32_t kMatchLimit = 40'000'000;
+// PCRE counts the steps of a match in its interpreter, but hardly in compiled (JIT) code: .*.*=[bc] takes
+// 10^12 steps on 1 MB and is never stopped. So compiled code sees a window of the text; where a match wants
+// to look past it, or exceeds its own small limit, the interpreter takes over with the whole text and a limit
+// in proportion to it. Words of published patterns are shorter than the window, so that they run compiled.
+constexpr size_t kWindowBytes = 4096;
+constexpr uint32_t kCompiledLimit = 50'000;
+constexpr uint32_t kInterpretedLimit = 10'000'000, kInterpretedLimitPerByte = 4;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
-constexpr size_t kJitStackBytes = size_t{8} << 20;
-// What all matches of one text may cost: patterns such as a*b fail in linear time at every position.
-constexpr std::chrono::seconds kTimeLimit{20};
-constexpr uint32_t kMatchesPerClock = 256;
+constexpr size_t kJitStackBytes = size_t{1} << 20;
+// One call tries so many bytes as the start of a match. Between calls the clock is looked at.
+constexpr size_t kStartsPerCall = 128;
+constexpr uint32_t kCallsPerClock = 16;
+constexpr double kMaxSeconds = 3, kMaxSecondsPerByte = 1e-6;  // published patterns: 1e-8 per byte
+
+double thread_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 constexpr const char* kSpaceSet =
     R"(\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
@@ -96,13 +108,14 @@ struct Regex::Impl {
 
 struct Regex::Scratch::Impl {
   pcre2_match_data* data = nullptr;
-  pcre2_match_context* context = nullptr;
+  pcre2_match_context *compiled = nullptr, *interpreted = nullptr;
   pcre2_jit_stack* stack = nullptr;
-  uint32_t num_matches = 0;
-  std::chrono::steady_clock::time_point start;
+  uint32_t num_calls = 0;
+  double deadline = 0;
   ~Impl() {
     pcre2_match_data_free(data);
-    pcre2_match_context_free(context);
+    pcre2_match_context_free(compiled);
+    pcre2_match_context_free(interpreted);
     pcre2_jit_stack_free(stack);
   }
 };
@@ -117,9 +130,10 @@ Regex::Regex(const std::string& pattern, const std::string& what) : impl_(std::m
   impl_->what = what;
   pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
   pcre2_set_parens_nest_limit(context, 100);
-  impl_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(adapted.data()), adapted.size(),
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
-                              &offset, context);
+  impl_->code = pcre2_compile(
+      reinterpret_cast<PCRE2_SPTR>(adapted.data()), adapted.size(),
+      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT, &error,
+      &offset, context);
   pcre2_compile_context_free(context);
   if (impl_->code == nullptr) {
     PCRE2_UCHAR message[160];
@@ -128,44 +142,69 @@ Regex::Regex(const std::string& pattern, const std::string& what) : impl_(std::m
          "{}: pattern {} does not compile: {}; expected a regular expression of PCRE's syntax", what,
          quote(pattern), reinterpret_cast<const char*>(message));
   }
-  impl_->jit = pcre2_jit_compile(impl_->code, PCRE2_JIT_COMPLETE) == 0;
+  impl_->jit = pcre2_jit_compile(impl_->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD) == 0;
 }
 
 Regex::~Regex() = default;
 Regex::Regex(Regex&&) noexcept = default;
 Regex& Regex::operator=(Regex&&) noexcept = default;
 
-Regex::Scratch::Scratch(const Regex& regex) : impl_(std::make_unique<Impl>()) {
+Regex::Scratch::Scratch(const Regex& regex, size_t text_bytes) : impl_(std::make_unique<Impl>()) {
   impl_->data = pcre2_match_data_create_from_pattern(regex.impl_->code, nullptr);
-  impl_->context = pcre2_match_context_create(nullptr);
-  pcre2_set_match_limit(impl_->context, kMatchLimit);
-  pcre2_set_heap_limit(impl_->context, kHeapLimitKib);
+  impl_->compiled = pcre2_match_context_create(nullptr);
+  impl_->interpreted = pcre2_match_context_create(nullptr);
+  pcre2_set_match_limit(impl_->compiled, kCompiledLimit);
+  pcre2_set_match_limit(impl_->interpreted,
+                        kInterpretedLimit + kInterpretedLimitPerByte * static_cast<uint32_t>(std::min<size_t>(
+                                                                           text_bytes, 1u << 29)));
+  pcre2_set_heap_limit(impl_->interpreted, kHeapLimitKib);
   if (regex.impl_->jit) {
     impl_->stack = pcre2_jit_stack_create(32 * 1024, kJitStackBytes, nullptr);
-    pcre2_jit_stack_assign(impl_->context, nullptr, impl_->stack);
+    pcre2_jit_stack_assign(impl_->compiled, nullptr, impl_->stack);
   }
-  impl_->start = std::chrono::steady_clock::now();
+  impl_->deadline = thread_seconds() + kMaxSeconds + kMaxSecondsPerByte * static_cast<double>(text_bytes);
 }
 
 Regex::Scratch::~Scratch() = default;
 
 bool Regex::find(std::string_view text, size_t from, Scratch& scratch, size_t& begin, size_t& end) const {
   Scratch::Impl& s = *scratch.impl_;
-  const int rc = pcre2_match(impl_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                             PCRE2_NO_UTF_CHECK, s.data, s.context);
-  const bool out_of_time =
-      ++s.num_matches % kMatchesPerClock == 0 && std::chrono::steady_clock::now() - s.start > kTimeLimit;
-  if (rc == PCRE2_ERROR_NOMATCH && !out_of_time) return false;
-  if (rc < 0 || out_of_time)
-    fail(ErrorCode::kUnsupported,
-         "{}: expected a pattern that is linear in its text, got one that exceeds its limits on {} bytes "
-         "(PCRE {}); "
-         "use another tokenizer file or a shorter text",
-         impl_->what, text.size(), rc);
-  const PCRE2_SIZE* range = pcre2_get_ovector_pointer(s.data);
-  begin = range[0];
-  end = range[1];
-  return end >= begin;  // \K in a look-ahead may give end < begin: no match for us
+  while (from <= text.size()) {
+    const size_t last_start = std::min(text.size(), from + kStartsPerCall);
+    const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+    int rc = PCRE2_ERROR_PARTIAL;
+    if (impl_->jit) {
+      size_t window = std::min(text.size(), last_start + kWindowBytes);
+      while (window < text.size() && (static_cast<uint8_t>(text[window]) & 0xc0) == 0x80) ++window;
+      const uint32_t partial = window < text.size() ? PCRE2_PARTIAL_HARD : 0;
+      pcre2_set_offset_limit(s.compiled, last_start);
+      rc = pcre2_match(impl_->code, subject, window, from, PCRE2_NO_UTF_CHECK | partial, s.data, s.compiled);
+    }
+    bool look = ++s.num_calls % kCallsPerClock == 0;
+    if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) {
+      pcre2_set_offset_limit(s.interpreted, last_start);
+      rc = pcre2_match(impl_->code, subject, text.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s.data,
+                       s.interpreted);
+      look = true;
+    }
+    const bool late = look && thread_seconds() > s.deadline;
+    if (late || (rc < 0 && rc != PCRE2_ERROR_NOMATCH))
+      fail(ErrorCode::kUnsupported,
+           "{}: expected a pattern that is linear in its text, got one that exceeds its limits on {} bytes "
+           "(PCRE {}); "
+           "use another tokenizer file or a shorter text",
+           impl_->what, text.size(), rc);
+    if (rc >= 0) {
+      const PCRE2_SIZE* range = pcre2_get_ovector_pointer(s.data);
+      begin = range[0];
+      end = range[1];
+      // \K may move the begin past the end or before `from`: no match for us.
+      return begin >= from && end >= begin;
+    }
+    from = last_start + 1;
+    while (from < text.size() && (static_cast<uint8_t>(text[from]) & 0xc0) == 0x80) ++from;
+  }
+  return false;
 }
 
 }  // namespace turgo

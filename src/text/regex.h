@@ -22,7 +22,8 @@ class Regex {
   // Working memory of one thread.
   class Scratch {
    public:
-    explicit Scratch(const Regex& regex);
+    // `text_bytes`: all matches together may take CPU time in proportion to it.
+    Scratch(const Regex& regex, size_t text_bytes);
     ~Scratch();
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <ctime>
 
 #include "core/error.h"
 #include "text/added_tokens.h"
@@ -109,7 +110,7 @@ TEST(Scanners, PublishedExamples) {
 TEST(Regex, OnigurumasMeaning) {
   const auto matches = [](const std::string& pattern, const std::string& text) {
     const Regex regex(pattern, "test");
-    Regex::Scratch scratch(regex);
+    Regex::Scratch scratch(regex, text.size());
     size_t begin = 0, end = 0;
     return regex.find(text, 0, scratch, begin, end) && begin == 0 && end == text.size();
   };
@@ -119,6 +120,37 @@ TEST(Regex, OnigurumasMeaning) {
   EXPECT_TRUE(matches(R"([^\p{N}]\p{L}+)", "-\u00e9x"));
   EXPECT_THROW(Regex("[[a]b]", "test"), Error);
   EXPECT_THROW(Regex("(?<", "test"), Error);
+}
+
+// Patterns that fail in linear, or exponential, time at every start of a long text: an Error in seconds, or
+// an answer.
+TEST(Regex, HostilePatternsEnd) {
+  for (const char* pattern : {"a*[bc]", "(a+)+[bc]", "(a|a)*[bc]", "(?=a*[bc])x", "a*a*a*[bc]", ".*.*=[bc]",
+                              "a.*.*=[bc]", "a+a+=[bc]"}) {
+    const Regex regex(pattern, "test");
+    const std::string text(1 << 20, 'a');
+    Regex::Scratch scratch(regex, text.size());
+    const auto start = std::clock();
+    try {
+      size_t begin = 0, end = 0;
+      EXPECT_FALSE(regex.find(text, 0, scratch, begin, end));
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    }
+    EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 30) << pattern;
+  }
+}
+
+TEST(Regex, FindsAcrossItsStartWindows) {
+  const Regex regex("x\u4e2d|\u00e9+$", "test");
+  std::string text;
+  for (int i = 0; i < 9000; ++i) text += "\u00e9";
+  text += "x\u4e2d";
+  Regex::Scratch scratch(regex, text.size());
+  size_t begin = 0, end = 0;
+  ASSERT_TRUE(regex.find(text, 0, scratch, begin, end));
+  EXPECT_EQ(begin, text.size() - 4);
+  EXPECT_EQ(end, text.size());
 }
 
 TEST(Unicode, NormalForms) {

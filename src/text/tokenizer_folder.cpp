@@ -134,19 +134,29 @@ bool has_tokenizer(const std::string& folder) {
 }
 
 TokenizerSpec read_tokenizer_folder(const std::string& folder) {
+  const std::string json = folder + "/tokenizer.json", model = folder + "/tokenizer.model";
   TokenizerSpec spec;
-  const bool json = exists(folder + "/tokenizer.json");
-  if (json) {
-    spec = read_tokenizer_json(folder + "/tokenizer.json");
-  } else if (exists(folder + "/tokenizer.model")) {
-    spec = read_sentencepiece_model(folder + "/tokenizer.model");
-    if (exists(folder + "/added_tokens.json")) read_added_tokens_json(folder + "/added_tokens.json", spec);
-  } else {
+  bool is_sentencepiece = !exists(json);
+  if (is_sentencepiece && !exists(model))
     fail(ErrorCode::kNotFound,
          "{}: expected tokenizer.json or tokenizer.model in the model's folder, got neither",
          quote(folder, 200));
+  if (!is_sentencepiece) {
+    try {
+      spec = read_tokenizer_json(json);
+    } catch (const Error& error) {
+      // A step that is not built: the same tokenizer as tokenizer.model does as well, where the folder has
+      // it.
+      if (error.code() != ErrorCode::kUnsupported || !exists(model)) throw;
+      is_sentencepiece = true;
+    }
   }
-  if (exists(folder + "/tokenizer_config.json")) read_config(folder + "/tokenizer_config.json", !json, spec);
+  if (is_sentencepiece) {
+    spec = read_sentencepiece_model(model);
+    if (exists(folder + "/added_tokens.json")) read_added_tokens_json(folder + "/added_tokens.json", spec);
+  }
+  if (exists(folder + "/tokenizer_config.json"))
+    read_config(folder + "/tokenizer_config.json", is_sentencepiece, spec);
   return spec;
 }
 
