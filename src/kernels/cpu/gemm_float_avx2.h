@@ -12,8 +12,8 @@ constexpr int kFloatTile = kMaxTile;
 
 // acc += rows 16 * pass … of w [32 k][32 rows] times x [32 k][T], k in [first, last).
 template <int T>
-TURGO_INLINE void fma_pass(const float* w, const float* x, int pass, int first, int last,
-                           __m256 (&acc)[T][2]) {
+[[gnu::always_inline]] inline void fma_pass(const float* w, const float* x, int pass, int first, int last,
+                                            __m256 (&acc)[T][2]) {
 #pragma GCC unroll 2
   for (int k = first; k < last; ++k) {
     __m256 w0 = _mm256_loadu_ps(w + k * 32 + 16 * pass), w1 = _mm256_loadu_ps(w + k * 32 + 16 * pass + 8);
@@ -119,7 +119,7 @@ constexpr ScaledGroup kScaledGroup[kFloatTile] = {scaled_group<1>, scaled_group<
 
 // A kBF16 record's activations as f32 [32][tokens]. Pair rows 2 i, 2 i + 1 hold k = 4 i, 4 i + 1 in their
 // lower halves and 4 i + 2, 4 i + 3 in the upper ones, so both are copied as runs of 2 tokens.
-TURGO_INLINE void widen_activations(const uint8_t* record, int tokens, float* x) {
+[[gnu::always_inline]] inline void widen_activations(const uint8_t* record, int tokens, float* x) {
   const auto* pairs = reinterpret_cast<const uint32_t*>(record);
   for (int i = 0; i < 8; ++i) {
     const uint32_t* from = pairs + 2 * i * tokens;
@@ -131,7 +131,7 @@ TURGO_INLINE void widen_activations(const uint8_t* record, int tokens, float* x)
 
 // Quants of word kWord to f32 [4 k][32 rows]; kExact: the weights, else quant - offset.
 template <DType D, bool kExact, int kWord>
-TURGO_INLINE void word_to_f32(const uint8_t* group, const Scales* scales, float* w) {
+[[gnu::always_inline]] inline void word_to_f32(const uint8_t* group, const Scales* scales, float* w) {
   constexpr QuantFormat f = quant_format(D);
   constexpr int i = f.half_scales ? kWord / 4 : 0;
 #pragma GCC unroll 4
@@ -151,7 +151,7 @@ TURGO_INLINE void word_to_f32(const uint8_t* group, const Scales* scales, float*
 }
 
 template <DType D, bool kExact>
-TURGO_INLINE void group_to_f32(const uint8_t* group, const Scales* scales, float* w) {
+[[gnu::always_inline]] inline void group_to_f32(const uint8_t* group, const Scales* scales, float* w) {
   word_to_f32<D, kExact, 0>(group, scales, w);
   word_to_f32<D, kExact, 1>(group, scales, w);
   word_to_f32<D, kExact, 2>(group, scales, w);
@@ -170,26 +170,27 @@ void tile_quants(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t 
   alignas(32) float x[kGroupK * kFloatTile];
   Sums sums;
   clear(sums, tokens);
-  for_groups<D>(panel, groups, [&](int64_t g, const uint8_t* block, const uint8_t* group) TURGO_LAMBDA {
-    Scales scales[4];
-    for (int part = 0; part < 4; ++part) scales[part] = load_scales<D>(block, group, part);
-    group_to_f32<D, kExact>(group, scales, w);
-    if constexpr (kExact) {
-      const uint8_t* record = tile + g * kF32GroupBytes * tokens;
-      kFmaGroup[tokens - 1](w, reinterpret_cast<const float*>(record), sums);
-    } else {
-      const uint8_t* record = tile + g * kBF16GroupBytes * tokens;
-      widen_activations(record, tokens, x);
-      kScaledGroup[tokens - 1](w, x, reinterpret_cast<const float*>(record + 64 * tokens), scales,
-                               f.half_scales, f.has_min, sums);
-    }
-  });
+  for_groups<D>(panel, groups,
+                [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
+                  Scales scales[4];
+                  for (int part = 0; part < 4; ++part) scales[part] = load_scales<D>(block, group, part);
+                  group_to_f32<D, kExact>(group, scales, w);
+                  if constexpr (kExact) {
+                    const uint8_t* record = tile + g * kF32GroupBytes * tokens;
+                    kFmaGroup[tokens - 1](w, reinterpret_cast<const float*>(record), sums);
+                  } else {
+                    const uint8_t* record = tile + g * kBF16GroupBytes * tokens;
+                    widen_activations(record, tokens, x);
+                    kScaledGroup[tokens - 1](w, x, reinterpret_cast<const float*>(record + 64 * tokens),
+                                             scales, f.half_scales, f.has_min, sums);
+                  }
+                });
   store_tile(sums, tokens, out);
 }
 
 // A group of f16 weights as f32; the others are used where they lie.
 template <DType D>
-TURGO_INLINE const float* widen_group(const uint8_t* group, float* w) {
+[[gnu::always_inline]] inline const float* widen_group(const uint8_t* group, float* w) {
   if constexpr (D != DType::kF16) return reinterpret_cast<const float*>(group);
   for (int k = 0; k < kGroupK; ++k) {
 #pragma GCC unroll 4

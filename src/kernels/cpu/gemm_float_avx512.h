@@ -18,18 +18,18 @@ struct alignas(64) Sums {
   float at[kFloatTile][kPanelRows];
 };
 
-TURGO_INLINE __m512bh pair_of(__m512i x) {
+[[gnu::always_inline]] inline __m512bh pair_of(__m512i x) {
   return __builtin_bit_cast(__m512bh, x);
 }
 
-TURGO_INLINE __m512i broadcast32(const uint8_t* p) {
+[[gnu::always_inline]] inline __m512i broadcast32(const uint8_t* p) {
   int32_t v;
   __builtin_memcpy(&v, p, 4);
   return _mm512_set1_epi32(v);
 }
 
 template <int T>
-TURGO_INLINE void load_sums(const Sums& sums, __m512 (&acc)[T][2]) {
+[[gnu::always_inline]] inline void load_sums(const Sums& sums, __m512 (&acc)[T][2]) {
 #pragma GCC unroll 12
   for (int t = 0; t < T; ++t) {
     acc[t][0] = _mm512_load_ps(sums.at[t]);
@@ -38,7 +38,7 @@ TURGO_INLINE void load_sums(const Sums& sums, __m512 (&acc)[T][2]) {
 }
 
 template <int T>
-TURGO_INLINE void save_sums(const __m512 (&acc)[T][2], Sums& sums) {
+[[gnu::always_inline]] inline void save_sums(const __m512 (&acc)[T][2], Sums& sums) {
 #pragma GCC unroll 12
   for (int t = 0; t < T; ++t) {
     _mm512_store_ps(sums.at[t], acc[t][0]);
@@ -48,8 +48,8 @@ TURGO_INLINE void save_sums(const __m512 (&acc)[T][2], Sums& sums) {
 
 // acc += pairs [first, last) of a [16][32][2] operand times the record's tokens.
 template <int T>
-TURGO_INLINE void dot_pairs(const uint8_t* operand, const uint8_t* record, int first, int last,
-                            __m512 (&acc)[T][2]) {
+[[gnu::always_inline]] inline void dot_pairs(const uint8_t* operand, const uint8_t* record, int first,
+                                             int last, __m512 (&acc)[T][2]) {
 #pragma GCC unroll 2
   for (int p = first; p < last; ++p) {
     __m512bh w0 = pair_of(load(operand + p * 128)), w1 = pair_of(load(operand + p * 128 + 64));
@@ -86,7 +86,7 @@ template <DType D>
 struct Bf16Lookup {
   __m512i low, high;
 
-  TURGO_INLINE Bf16Lookup() {
+  [[gnu::always_inline]] inline Bf16Lookup() {
     constexpr int kOffset = quant_format(D).offset;
     alignas(64) uint16_t table[64];
     for (int i = 0; i < 64; ++i) {
@@ -96,7 +96,7 @@ struct Bf16Lookup {
     high = _mm512_load_si512(table + 32);
   }
 
-  TURGO_INLINE __m512i operator()(__m512i words) const {
+  [[gnu::always_inline]] inline __m512i operator()(__m512i words) const {
     constexpr QuantFormat f = quant_format(D);
     if constexpr (f.low_bits + f.high_bits <= 5) return _mm512_permutexvar_epi16(words, low);
     if constexpr (f.low_bits + f.high_bits == 6) return _mm512_permutex2var_epi16(low, words, high);
@@ -111,7 +111,8 @@ struct Bf16Lookup {
 };
 
 template <DType D, int kWord>
-TURGO_INLINE void word_to_bf16(const uint8_t* group, const Bf16Lookup<D>& lookup, uint8_t* operand) {
+[[gnu::always_inline]] inline void word_to_bf16(const uint8_t* group, const Bf16Lookup<D>& lookup,
+                                                uint8_t* operand) {
 #pragma GCC unroll 2
   for (int h = 0; h < 2; ++h) {
     __m512i x = quants<D, kWord>(group, h);
@@ -122,7 +123,8 @@ TURGO_INLINE void word_to_bf16(const uint8_t* group, const Bf16Lookup<D>& lookup
 }
 
 template <DType D>
-TURGO_INLINE void group_to_bf16(const uint8_t* group, const Bf16Lookup<D>& lookup, uint8_t* operand) {
+[[gnu::always_inline]] inline void group_to_bf16(const uint8_t* group, const Bf16Lookup<D>& lookup,
+                                                 uint8_t* operand) {
   word_to_bf16<D, 0>(group, lookup, operand);
   word_to_bf16<D, 1>(group, lookup, operand);
   word_to_bf16<D, 2>(group, lookup, operand);
@@ -164,7 +166,7 @@ constexpr ScaledDot kScaledDot[kFloatTile] = {scaled_dot<1>, scaled_dot<2>,  sca
 
 // Calls body(index of the group, block, group) for the groups of a panel.
 template <DType D, class Body>
-TURGO_INLINE void for_groups(const uint8_t* panel, int64_t groups, Body body) {
+[[gnu::always_inline]] inline void for_groups(const uint8_t* panel, int64_t groups, Body body) {
   constexpr QuantLayout l = quant_layout(D);
   for (int64_t b = 0; b < groups; b += l.groups_per_block, panel += l.block_bytes) {
     for (int g = 0; g < l.groups_per_block; ++g) {
@@ -175,14 +177,14 @@ TURGO_INLINE void for_groups(const uint8_t* panel, int64_t groups, Body body) {
   }
 }
 
-TURGO_INLINE void clear(Sums& sums, int tokens) {
+[[gnu::always_inline]] inline void clear(Sums& sums, int tokens) {
   for (int t = 0; t < tokens; ++t) {
     _mm512_store_ps(sums.at[t], _mm512_setzero_ps());
     _mm512_store_ps(sums.at[t] + 16, _mm512_setzero_ps());
   }
 }
 
-TURGO_INLINE void store_tile(const Sums& sums, int tokens, const TileOutput& out) {
+[[gnu::always_inline]] inline void store_tile(const Sums& sums, int tokens, const TileOutput& out) {
   for (int t = 0; t < tokens; ++t) {
     store_tile_row(_mm512_load_ps(sums.at[t]), _mm512_load_ps(sums.at[t] + 16), t, out);
   }
@@ -197,11 +199,12 @@ void tile_quants_bf16(int tokens, const uint8_t* panel, const uint8_t* tile, int
   alignas(64) uint8_t operand[2048];
   Sums sums;
   clear(sums, tokens);
-  for_groups<D>(panel, groups, [&](int64_t g, const uint8_t* block, const uint8_t* group) TURGO_LAMBDA {
-    group_to_bf16<D>(group, lookup, operand);
-    Scales s = load_scales<D>(block, group);
-    dot(operand, tile + g * kBF16GroupBytes * tokens, s, f.half_scales, f.has_min, sums);
-  });
+  for_groups<D>(panel, groups,
+                [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
+                  group_to_bf16<D>(group, lookup, operand);
+                  Scales s = load_scales<D>(block, group);
+                  dot(operand, tile + g * kBF16GroupBytes * tokens, s, f.half_scales, f.has_min, sums);
+                });
   store_tile(sums, tokens, out);
 }
 
@@ -255,7 +258,7 @@ constexpr FmaGroup kFmaBF16[kFloatTile] = {fma_bf16<1>, fma_bf16<2>,  fma_bf16<3
                                            fma_bf16<9>, fma_bf16<10>, fma_bf16<11>, fma_bf16<12>};
 
 template <DType D, int kWord>
-TURGO_INLINE void word_to_f32(const uint8_t* group, const Scales& s, float* w) {
+[[gnu::always_inline]] inline void word_to_f32(const uint8_t* group, const Scales& s, float* w) {
   constexpr QuantFormat f = quant_format(D);
   constexpr int i = f.half_scales ? kWord / 4 : 0;
 #pragma GCC unroll 2
@@ -280,24 +283,25 @@ void tile_quants_f32(int tokens, const uint8_t* panel, const uint8_t* tile, int6
   alignas(64) float w[kGroupK * kPanelRows];
   Sums sums;
   clear(sums, tokens);
-  for_groups<D>(panel, groups, [&](int64_t g, const uint8_t* block, const uint8_t* group) TURGO_LAMBDA {
-    Scales s = load_scales<D>(block, group);
-    word_to_f32<D, 0>(group, s, w);
-    word_to_f32<D, 1>(group, s, w);
-    word_to_f32<D, 2>(group, s, w);
-    word_to_f32<D, 3>(group, s, w);
-    word_to_f32<D, 4>(group, s, w);
-    word_to_f32<D, 5>(group, s, w);
-    word_to_f32<D, 6>(group, s, w);
-    word_to_f32<D, 7>(group, s, w);
-    fma(w, tile + g * kF32GroupBytes * tokens, sums);
-  });
+  for_groups<D>(panel, groups,
+                [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
+                  Scales s = load_scales<D>(block, group);
+                  word_to_f32<D, 0>(group, s, w);
+                  word_to_f32<D, 1>(group, s, w);
+                  word_to_f32<D, 2>(group, s, w);
+                  word_to_f32<D, 3>(group, s, w);
+                  word_to_f32<D, 4>(group, s, w);
+                  word_to_f32<D, 5>(group, s, w);
+                  word_to_f32<D, 6>(group, s, w);
+                  word_to_f32<D, 7>(group, s, w);
+                  fma(w, tile + g * kF32GroupBytes * tokens, sums);
+                });
   store_tile(sums, tokens, out);
 }
 
 // A group of f16 or bf16 weights as f32; f32 weights are used where they lie.
 template <DType D>
-TURGO_INLINE const float* widen_group(const uint8_t* group, float* w) {
+[[gnu::always_inline]] inline const float* widen_group(const uint8_t* group, float* w) {
   if constexpr (D == DType::kF32) return reinterpret_cast<const float*>(group);
   for (int k = 0; k < kGroupK; ++k) {
     for (int h = 0; h < 2; ++h) {

@@ -32,7 +32,7 @@ struct Dots {
   __m256i sum[T][V], part[T][V];
 
   template <bool kFirst>
-  TURGO_INLINE void add(__m256i w, __m256i a, int t, int v) {
+  [[gnu::always_inline]] inline void add(__m256i w, __m256i a, int t, int v) {
 #ifdef __AVXVNNI__
     sum[t][v] = _mm256_dpbusd_avx_epi32(sum[t][v], w, a);
 #else
@@ -48,7 +48,7 @@ struct Dots {
   }
 
   // 16-bit sums to the 32-bit ones.
-  TURGO_INLINE void widen() {
+  [[gnu::always_inline]] inline void widen() {
     if constexpr (kWordsIn16 == 0) return;
 #pragma GCC unroll 4
     for (int t = 0; t < T; ++t) {
@@ -60,7 +60,7 @@ struct Dots {
   }
 
   template <int kWord, int kIndex>  // kIndex: how many words came before
-  TURGO_INLINE void add_word(const uint8_t* group, const uint8_t* record, int first_part) {
+  [[gnu::always_inline]] inline void add_word(const uint8_t* group, const uint8_t* record, int first_part) {
     constexpr bool kFirst = kWordsIn16 > 0 && kIndex % kWordsIn16 == 0;
     __m256i w[V];
 #pragma GCC unroll 4
@@ -77,7 +77,7 @@ struct Dots {
 
 // -offset * S from -8 S: offsets are powers of two.
 template <int kOffset>
-TURGO_INLINE __m256i initial(int32_t minus_8_sum) {
+[[gnu::always_inline]] inline __m256i initial(int32_t minus_8_sum) {
   if constexpr (kOffset == 0) return _mm256_setzero_si256();
   __m256i x = _mm256_set1_epi32(minus_8_sum);
   if constexpr (kOffset == 4) x = _mm256_srai_epi32(x, 1);
@@ -89,8 +89,8 @@ TURGO_INLINE __m256i initial(int32_t minus_8_sum) {
 
 // One group, or with sub-scales per 16 k one half of it (kHalf 0, 1), added to the f32 sums.
 template <DType D, int T, int V, int kHalf>
-TURGO_INLINE void add_part(const uint8_t* block, const uint8_t* group, const uint8_t* record, int first_part,
-                           __m256 (&sums)[T][V]) {
+[[gnu::always_inline]] inline void add_part(const uint8_t* block, const uint8_t* group, const uint8_t* record,
+                                            int first_part, __m256 (&sums)[T][V]) {
   using D4 = Dots<D, T, V>;
   constexpr QuantFormat f = quant_format(D);
   const auto* scales = reinterpret_cast<const float*>(record + 32 * T);
@@ -138,19 +138,21 @@ TURGO_INLINE void add_part(const uint8_t* block, const uint8_t* group, const uin
 }
 
 template <DType D, int T, int V>
-TURGO_INLINE void pass_int8(const uint8_t* panel, const uint8_t* tile, int64_t groups, int first_part,
-                            Sums& out) {
+[[gnu::always_inline]] inline void pass_int8(const uint8_t* panel, const uint8_t* tile, int64_t groups,
+                                             int first_part, Sums& out) {
   __m256 sums[T][V];
 #pragma GCC unroll 4
   for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) sums[t][v] = _mm256_setzero_ps();
   }
-  for_groups<D>(panel, groups, [&](int64_t g, const uint8_t* block, const uint8_t* group) TURGO_LAMBDA {
-    const uint8_t* record = tile + g * kInt8GroupBytes * T;
-    add_part<D, T, V, 0>(block, group, record, first_part, sums);
-    if constexpr (quant_format(D).half_scales) add_part<D, T, V, 1>(block, group, record, first_part, sums);
-  });
+  for_groups<D>(panel, groups,
+                [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
+                  const uint8_t* record = tile + g * kInt8GroupBytes * T;
+                  add_part<D, T, V, 0>(block, group, record, first_part, sums);
+                  if constexpr (quant_format(D).half_scales)
+                    add_part<D, T, V, 1>(block, group, record, first_part, sums);
+                });
 #pragma GCC unroll 4
   for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 4

@@ -15,7 +15,8 @@ constexpr int64_t kInt8Tile = 6;
 
 // acc[t][h] += dot of words kFirst … of one half of k (or all) with the tokens' quants.
 template <DType D, int T, int kWord>
-TURGO_INLINE void dot_word(const uint8_t* group, const uint8_t* record, __m512i (&acc)[T][2]) {
+[[gnu::always_inline]] inline void dot_word(const uint8_t* group, const uint8_t* record,
+                                            __m512i (&acc)[T][2]) {
   __m512i w0 = quants<D, kWord>(group, 0), w1 = quants<D, kWord>(group, 1);
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
@@ -29,7 +30,7 @@ TURGO_INLINE void dot_word(const uint8_t* group, const uint8_t* record, __m512i 
 
 // -offset * S from -8 S: offsets are powers of two.
 template <int kOffset>
-TURGO_INLINE __m512i initial(int32_t minus_8_sum) {
+[[gnu::always_inline]] inline __m512i initial(int32_t minus_8_sum) {
   if constexpr (kOffset == 0) return _mm512_setzero_si512();
   __m512i x = _mm512_set1_epi32(minus_8_sum);
   if constexpr (kOffset == 4) x = _mm512_srai_epi32(x, 1);
@@ -40,8 +41,8 @@ TURGO_INLINE __m512i initial(int32_t minus_8_sum) {
 }
 
 template <DType D, int T>
-TURGO_INLINE void add_group(const uint8_t* block, const uint8_t* group, const uint8_t* record,
-                            __m512 (&sum)[T][2]) {
+[[gnu::always_inline]] inline void add_group(const uint8_t* block, const uint8_t* group,
+                                             const uint8_t* record, __m512 (&sum)[T][2]) {
   constexpr QuantFormat f = quant_format(D);
   const auto* scales = reinterpret_cast<const float*>(record + 32 * T);
   const auto* offsets = reinterpret_cast<const int32_t*>(record + 40 * T);
@@ -72,8 +73,8 @@ TURGO_INLINE void add_group(const uint8_t* block, const uint8_t* group, const ui
 
 // Sub-scales per 16 k: the two halves are two terms, first half first.
 template <DType D, int T>
-TURGO_INLINE void add_half_groups(const uint8_t* block, const uint8_t* group, const uint8_t* record,
-                                  __m512 (&sum)[T][2]) {
+[[gnu::always_inline]] inline void add_half_groups(const uint8_t* block, const uint8_t* group,
+                                                   const uint8_t* record, __m512 (&sum)[T][2]) {
   constexpr QuantFormat f = quant_format(D);
   const auto* scales = reinterpret_cast<const float*>(record + 32 * T);
   const auto* offsets = reinterpret_cast<const int32_t*>(record + 40 * T);

@@ -6,20 +6,21 @@
 namespace turgo::avx2 {
 namespace {
 
-TURGO_INLINE int32_t sum_lanes(__m256i x) {
+[[gnu::always_inline]] inline int32_t sum_lanes(__m256i x) {
   __m128i s = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
   return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 
-TURGO_INLINE float sum_lanes(__m256 x) {
+[[gnu::always_inline]] inline float sum_lanes(__m256 x) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 // 32 f32 of token t to a kInt8 record.
-TURGO_INLINE void quantize_vectors(const float* x, int64_t tokens, int64_t t, uint8_t* record) {
+[[gnu::always_inline]] inline void quantize_vectors(const float* x, int64_t tokens, int64_t t,
+                                                    uint8_t* record) {
   const __m256 kMagnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
   __m256 v[4];
   __m256i max8 = _mm256_setzero_si256();
@@ -59,7 +60,7 @@ TURGO_INLINE void quantize_vectors(const float* x, int64_t tokens, int64_t t, ui
 }
 
 // 32 f32 of token t to a kBF16 record.
-TURGO_INLINE void round_vectors(const float* x, int64_t tokens, int64_t t, uint8_t* record) {
+[[gnu::always_inline]] inline void round_vectors(const float* x, int64_t tokens, int64_t t, uint8_t* record) {
   const __m256i kOne = _mm256_set1_epi32(1), kHalf = _mm256_set1_epi32(0x7fff);
   __m256i bits[4];
 #pragma GCC unroll 4

@@ -8,7 +8,8 @@ namespace turgo::avx512 {
 namespace {
 
 // 32 f32 of token t, in two vectors, to a kInt8 record.
-TURGO_INLINE void quantize_vectors(__m512 x0, __m512 x1, int64_t tokens, int64_t t, uint8_t* record) {
+[[gnu::always_inline]] inline void quantize_vectors(__m512 x0, __m512 x1, int64_t tokens, int64_t t,
+                                                    uint8_t* record) {
   const __m512i kMagnitude = _mm512_set1_epi32(0x7fffffff);
   __m512i a0 = _mm512_and_si512(_mm512_castps_si512(x0), kMagnitude);
   __m512i a1 = _mm512_and_si512(_mm512_castps_si512(x1), kMagnitude);
@@ -47,7 +48,8 @@ TURGO_INLINE void quantize_vectors(__m512 x0, __m512 x1, int64_t tokens, int64_t
 }
 
 // 32 f32 of token t to a kBF16 record.
-TURGO_INLINE void round_vectors(__m512 x0, __m512 x1, int64_t tokens, int64_t t, uint8_t* record) {
+[[gnu::always_inline]] inline void round_vectors(__m512 x0, __m512 x1, int64_t tokens, int64_t t,
+                                                 uint8_t* record) {
   alignas(64) static constexpr uint16_t kPairs[32] = {0,  2,  1,  3,  4,  6,  5,  7,  8,  10, 9,
                                                       11, 12, 14, 13, 15, 16, 18, 17, 19, 20, 22,
                                                       21, 23, 24, 26, 25, 27, 28, 30, 29, 31};

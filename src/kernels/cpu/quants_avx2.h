@@ -6,29 +6,26 @@
 
 #include "kernels/cpu/gemm_common.h"
 
-#define TURGO_INLINE inline __attribute__((always_inline))
-#define TURGO_LAMBDA __attribute__((always_inline))
-
 namespace turgo::avx2 {
 namespace {
 
-TURGO_INLINE __m256i load(const uint8_t* p) {
+[[gnu::always_inline]] inline __m256i load(const uint8_t* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-TURGO_INLINE __m256 load_f16(const uint8_t* p) {
+[[gnu::always_inline]] inline __m256 load_f16(const uint8_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
 
 // 8 bytes as i32.
-TURGO_INLINE __m256i load_u8(const uint8_t* p) {
+[[gnu::always_inline]] inline __m256i load_u8(const uint8_t* p) {
   return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
 }
-TURGO_INLINE __m256i load_s8(const uint8_t* p) {
+[[gnu::always_inline]] inline __m256i load_s8(const uint8_t* p) {
   return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
 }
 
-TURGO_INLINE __m256i broadcast32(const uint8_t* p) {
+[[gnu::always_inline]] inline __m256i broadcast32(const uint8_t* p) {
   int32_t v;
   __builtin_memcpy(&v, p, 4);
   return _mm256_set1_epi32(v);
@@ -36,7 +33,7 @@ TURGO_INLINE __m256i broadcast32(const uint8_t* p) {
 
 // Bits 2 * field … + 1 of every byte, moved up by `up` bits.
 template <int kField, int kUp>
-TURGO_INLINE __m256i crumbs(__m256i x) {
+[[gnu::always_inline]] inline __m256i crumbs(__m256i x) {
   constexpr int kShift = 2 * kField - kUp;
   if constexpr (kShift > 0) x = _mm256_srli_epi16(x, kShift);
   if constexpr (kShift < 0) x = _mm256_slli_epi16(x, -kShift);
@@ -44,7 +41,7 @@ TURGO_INLINE __m256i crumbs(__m256i x) {
 }
 
 // 32 bits -> 32 bytes of `value` or 0.
-TURGO_INLINE __m256i expand_bits(const uint8_t* p, int value) {
+[[gnu::always_inline]] inline __m256i expand_bits(const uint8_t* p, int value) {
   const __m256i kByteOf = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2,
                                            2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
   const __m256i kBitOf = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
@@ -53,7 +50,7 @@ TURGO_INLINE __m256i expand_bits(const uint8_t* p, int value) {
 }
 
 template <DType D, int kWord>
-TURGO_INLINE __m256i quants(const uint8_t* group, int part) {
+[[gnu::always_inline]] inline __m256i quants(const uint8_t* group, int part) {
   constexpr QuantFormat f = quant_format(D);
   constexpr QuantLayout l = quant_layout(D);
   const uint8_t* low = group + l.low_offset + part * 32;
@@ -83,7 +80,7 @@ struct Scales {
 };
 
 template <DType D>
-TURGO_INLINE Scales load_scales(const uint8_t* block, const uint8_t* group, int part) {
+[[gnu::always_inline]] inline Scales load_scales(const uint8_t* block, const uint8_t* group, int part) {
   constexpr QuantFormat f = quant_format(D);
   Scales s;
   __m256 d = load_f16(block + 16 * part);
@@ -112,7 +109,7 @@ TURGO_INLINE Scales load_scales(const uint8_t* block, const uint8_t* group, int 
 
 // Calls body(index of the group, block, group) for the groups of a panel.
 template <DType D, class Body>
-TURGO_INLINE void for_groups(const uint8_t* panel, int64_t groups, Body body) {
+[[gnu::always_inline]] inline void for_groups(const uint8_t* panel, int64_t groups, Body body) {
   constexpr QuantLayout l = quant_layout(D);
   for (int64_t b = 0; b < groups; b += l.groups_per_block, panel += l.block_bytes) {
     for (int g = 0; g < l.groups_per_block; ++g) {
@@ -133,14 +130,14 @@ struct alignas(32) Sums {
   float at[kMaxTile][kPanelRows];
 };
 
-TURGO_INLINE void clear(Sums& sums, int tokens) {
+[[gnu::always_inline]] inline void clear(Sums& sums, int tokens) {
   for (int t = 0; t < tokens; ++t) {
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) _mm256_store_ps(sums.at[t] + 8 * v, _mm256_setzero_ps());
   }
 }
 
-TURGO_INLINE void store_tile(const Sums& sums, int tokens, const TileOutput& out) {
+[[gnu::always_inline]] inline void store_tile(const Sums& sums, int tokens, const TileOutput& out) {
   for (int t = 0; t < tokens; ++t) store_sums(sums.at[t], t, out);
 }
 

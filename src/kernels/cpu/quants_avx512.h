@@ -6,33 +6,30 @@
 
 #include "kernels/cpu/gemm_common.h"
 
-#define TURGO_INLINE inline __attribute__((always_inline))
-#define TURGO_LAMBDA __attribute__((always_inline))
-
 namespace turgo::avx512 {
 namespace {
 
 constexpr int kPrefetchAhead = 8 << 10;  // bytes; 4 KB and 16 KB were 1–5 % slower, none up to 13 %
 
-TURGO_INLINE __m512i load(const uint8_t* p) {
+[[gnu::always_inline]] inline __m512i load(const uint8_t* p) {
   return _mm512_loadu_si512(p);
 }
 
-TURGO_INLINE __m512 load_f16(const uint8_t* p) {
+[[gnu::always_inline]] inline __m512 load_f16(const uint8_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
 // 16 bytes as f32.
-TURGO_INLINE __m512 load_u8(const uint8_t* p) {
+[[gnu::always_inline]] inline __m512 load_u8(const uint8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
-TURGO_INLINE __m512 load_s8(const uint8_t* p) {
+[[gnu::always_inline]] inline __m512 load_s8(const uint8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 
 // Bits 2 * field … + 1 of every byte, moved up by `up` bits.
 template <int kField, int kUp>
-TURGO_INLINE __m512i crumbs(__m512i x) {
+[[gnu::always_inline]] inline __m512i crumbs(__m512i x) {
   constexpr int kShift = 2 * kField - kUp;
   if constexpr (kShift > 0) x = _mm512_srli_epi16(x, kShift);
   if constexpr (kShift < 0) x = _mm512_slli_epi16(x, -kShift);
@@ -40,7 +37,7 @@ TURGO_INLINE __m512i crumbs(__m512i x) {
 }
 
 template <DType D, int kWord>
-TURGO_INLINE __m512i quants(const uint8_t* group, int half) {
+[[gnu::always_inline]] inline __m512i quants(const uint8_t* group, int half) {
   constexpr QuantFormat f = quant_format(D);
   constexpr QuantLayout l = quant_layout(D);
   const uint8_t* low = group + l.low_offset + half * 64;
@@ -73,7 +70,7 @@ struct Scales {
 };
 
 template <DType D>
-TURGO_INLINE Scales load_scales(const uint8_t* block, const uint8_t* group) {
+[[gnu::always_inline]] inline Scales load_scales(const uint8_t* block, const uint8_t* group) {
   constexpr QuantFormat f = quant_format(D);
   Scales s;
 #pragma GCC unroll 2
@@ -106,7 +103,7 @@ TURGO_INLINE Scales load_scales(const uint8_t* block, const uint8_t* group) {
 }
 
 template <DType D>
-TURGO_INLINE void prefetch_group(const uint8_t* group) {
+[[gnu::always_inline]] inline void prefetch_group(const uint8_t* group) {
   constexpr int kBytes = quant_layout(D).group_bytes;
 #pragma GCC unroll 20
   for (int i = 0; i < kBytes; i += 64) {
@@ -115,7 +112,7 @@ TURGO_INLINE void prefetch_group(const uint8_t* group) {
 }
 
 // sum (+ bias) (+ y) for token t.
-TURGO_INLINE void store_tile_row(__m512 sum0, __m512 sum1, int t, const TileOutput& out) {
+[[gnu::always_inline]] inline void store_tile_row(__m512 sum0, __m512 sum1, int t, const TileOutput& out) {
   uint32_t valid = out.rows >= 32 ? 0xffffffffu : (1u << out.rows) - 1;
   __mmask16 m0 = static_cast<__mmask16>(valid), m1 = static_cast<__mmask16>(valid >> 16);
   float* y = out.y + t * out.stride;
