@@ -110,17 +110,20 @@ int run(const Bench& o) {
                 {"weight_bytes", info.weight_bytes},
                 {"decode_bytes_per_token", bytes_per_token},
                 {"threads", pipeline->team().size()},
-                {"precision", info.precision}});
+                {"precision", info.precision},
+                {"kv_type", info.kv_type},
+                {"kv_bytes_per_token", info.kv_bytes_per_token}});
     return 0;
   }
   write_stdout(
       fmt::format("prefill {:.1f} tok/s ({} tokens), decode {:.1f} tok/s ({} tokens), median of {}\n"
                   "peak memory {:.0f} MiB; memory read {:.1f} GB/s, of which decoding uses {:.0f} % ({:.1f} "
                   "MB per token)\n"
-                  "{} threads, {} arithmetic\n",
+                  "{} threads, {} arithmetic, {} KV cache of {:.1f} KiB per token\n",
                   median(prefill), o.prompt_tokens, median(decode), o.gen_tokens, o.repeat,
                   static_cast<double>(peak) / (1 << 20), bandwidth / 1e9, 100 * share, bytes_per_token / 1e6,
-                  pipeline->team().size(), info.precision));
+                  pipeline->team().size(), info.precision, info.kv_type,
+                  static_cast<double>(info.kv_bytes_per_token) / 1024));
   return 0;
 }
 

@@ -58,13 +58,15 @@ int run(const EvalKl& o) {
                 {"num_tokens", kl.num_rows},
                 {"perplexity", ppl},
                 {"reference_perplexity", reference_ppl},
-                {"precision", pipeline->info().precision}});
+                {"precision", pipeline->info().precision},
+                {"kv_type", pipeline->info().kv_type}});
   else
     write_stdout(
         fmt::format("KL(reference || model) mean {:.3e}, 99th percentile {:.3e}, max {:.3e}; top-1 agreement "
-                    "{:.2f} %; perplexity {:.4f} against {:.4f} ({} tokens, {} arithmetic)\n",
+                    "{:.2f} %; perplexity {:.4f} against {:.4f} ({} tokens, {} arithmetic, {} KV "
+                    "cache)\n",
                     kl.mean, kl.p99, kl.max, 100 * kl.top1_agreement, ppl, reference_ppl, kl.num_rows,
-                    pipeline->info().precision));
+                    pipeline->info().precision, pipeline->info().kv_type));
   return 0;
 }
 

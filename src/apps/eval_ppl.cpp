@@ -45,11 +45,13 @@ int run(const EvalPpl& o) {
                 {"num_windows", windows.size()},
                 {"ctx", o.ctx},
                 {"precision", pipeline->info().precision},
+                {"kv_type", pipeline->info().kv_type},
                 {"seconds", seconds}});
   else
     write_stdout(fmt::format(
-        "perplexity {:.4f} ({} tokens scored in {} windows of {}, {} arithmetic, {:.1f} s)\n",
-        result.perplexity(), result.num_scored, windows.size(), o.ctx, pipeline->info().precision, seconds));
+        "perplexity {:.4f} ({} tokens scored in {} windows of {}, {} arithmetic, {} KV cache, {:.1f} s)\n",
+        result.perplexity(), result.num_scored, windows.size(), o.ctx, pipeline->info().precision,
+        pipeline->info().kv_type, seconds));
   return 0;
 }
 

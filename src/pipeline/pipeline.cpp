@@ -105,8 +105,7 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
     log_warning("--session-len {} is more than the {} tokens that the model was made for", session_len,
                 preview.max_position);
   int32_t max_rows = std::max(config.max_prefill_token_num, config.max_batch_size);
-  // f32 is the reference: its cache must not round either.
-  KvType kv_type = config.precision == "f32" ? KvType::kF32 : KvType::kBF16;
+  KvType kv_type = kv_type_of(config);
   int64_t kv_per_token = kv_bytes_per_token(preview, kv_type);
   print_plan(*file, preview, kv_per_token, session_len, max_rows);
 
@@ -134,6 +133,7 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   for (const LayerWeights& layer : model.weights.layers)
     for (const LinearWeight* weight : {&layer.qkv, &layer.o_proj, &layer.gate_up, &layer.down_proj})
       info.decode_bytes += linear_bytes(*weight);
+  info.kv_type = kv_type_name(kv_type);
   info.kv_bytes_per_token = kv_per_token;
 
   pipeline->team_ = std::make_shared<ThreadTeam>(config.threads);

@@ -29,7 +29,10 @@ void list_options(PipelineConfig& c, OptionList& list, bool with_template) {
       .choices({"", "hf", "gguf", "llama", "awq", "gptq"})
       .label("FORMAT")
       .shown_default("seen from the files");
-  list.add("quant_policy", &c.quant_policy, "KV cache: 0 bf16, 8 int8, 4 int4").range(0, 42).label("N");
+  list.add("quant_policy", &c.quant_policy,
+           "KV cache: 0 bf16, 8 int8, 84 int8 keys with 4-bit values, 4 int4; 16 and 32: bf16 and f32")
+      .range(0, 84)
+      .label("N");
   list.add("tp", &c.tp, "devices that share the model").range(1, 1024).label("N");
   list.add("rope_scaling_factor", &c.rope_scaling_factor,
            "stretch the positions by this factor; 0: as trained")
@@ -55,9 +58,7 @@ void check_config(const PipelineConfig& c) {
                 : level == 'i' ? LogLevel::kInfo
                 : level == 'w' ? LogLevel::kWarning
                                : LogLevel::kError);
-  if (c.quant_policy != 0)
-    fail(ErrorCode::kUnsupported, "--quant-policy {} is not built yet; 0 keeps the KV cache in bf16",
-         c.quant_policy);
+  kv_type_of(c);
   if (c.tp != 1)
     fail(ErrorCode::kUnsupported, "--tp {} is not built yet; 1 runs on this machine's CPU", c.tp);
   if (c.model_format == "awq" || c.model_format == "gptq" || c.model_format == "llama")
@@ -68,6 +69,27 @@ void check_config(const PipelineConfig& c) {
   if (c.trust_remote_code)
     log_warning(
         "--trust-remote-code is not needed: known architectures run here, and no code of a model ever does");
+}
+
+KvType kv_type_of(const PipelineConfig& c) {
+  switch (c.quant_policy) {
+    case 0:
+      return c.precision == "f32" ? KvType::kF32 : KvType::kBF16;
+    case 4:
+      return KvType::kI4;
+    case 8:
+      return KvType::kI8;
+    case 16:
+      return KvType::kBF16;
+    case 32:
+      return KvType::kF32;
+    case 84:
+      return KvType::kK8V4;
+    default:
+      fail(ErrorCode::kInvalidArgument,
+           "--quant-policy: expected 0 (bf16), 8 (int8), 84 (int8 keys, 4-bit values) or 4 (int4), got {}",
+           c.quant_policy);
+  }
 }
 
 }  // namespace turgo

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/options.h"
+#include "kernels/common/kv_block.h"
 
 namespace turgo {
 
@@ -16,7 +17,7 @@ struct PipelineConfig {
   int32_t max_prefill_token_num = 512;
   bool enable_prefix_caching = true;
   std::string model_format;
-  int32_t quant_policy = 0;
+  int32_t quant_policy = 0;  // KV cache, kv_type_of()
   int32_t tp = 1;
   float rope_scaling_factor = 0;
   bool trust_remote_code = false;
@@ -33,5 +34,10 @@ void list_options(PipelineConfig& config, OptionList& list, bool with_template =
 
 // Throws Error{kUnsupported} for what is not built yet; sets the log level; warns about flags without effect.
 void check_config(const PipelineConfig& config);
+
+// quant_policy: 0 bf16 (f32 with --precision f32: a reference may not round its cache either), 8 int8,
+// 4 int4, 84 int8 K with 4-bit V, and 16 and 32 for bf16 and f32 whatever the precision. Throws
+// Error{kInvalidArgument} for other numbers.
+KvType kv_type_of(const PipelineConfig& config);
 
 }  // namespace turgo
