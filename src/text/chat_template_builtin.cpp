@@ -42,6 +42,79 @@ constexpr const char* kDeepSeekCoder =
     "issues, and "
     "other non-computer science questions, you will refuse to answer.";
 
+// UltraLM's and UltraCM's, Yi-VL's and DeepSeek-VL's, as LMDeploy ships them.
+constexpr const char* kUltra =
+    "A one-turn chat between a curious user and an artificial intelligence assistant. The assistant gives "
+    "helpful, very detailed, and polite answers to the user's questions.";
+constexpr const char* kYiVl =
+    "This is a chat between an inquisitive human and an AI assistant. Assume the role of the AI assistant. "
+    "Read all the images carefully, and respond to the human's questions with informative, helpful, detailed "
+    "and polite answers. "
+    "这是一个好奇的人类和一个人工智能助手之间的对话。假设你扮演这个AI助手的角色。仔细阅读所有的图像，并对人类"
+    "的"
+    "问题做出信息丰富、有帮助、详细的和礼貌的回答。\n\n";
+constexpr const char* kDeepSeekVl =
+    "You are a helpful language and vision assistant. You are able to understand the visual content that the "
+    "user provides, and assist the user with a variety of tasks using natural language.";
+
+// The system prompt that Databricks publishes for DBRX (the last sentence is in capitals there, too).
+constexpr const char* kDbrx =
+    "You are DBRX, created by Databricks. You were last updated in December 2023. You answer questions based "
+    "on information available up to that point.\n"
+    "YOU PROVIDE SHORT RESPONSES TO SHORT QUESTIONS OR STATEMENTS, but provide thorough responses to more "
+    "complex and open-ended questions.\n"
+    "You assist with various tasks, from writing to coding (using markdown for code blocks — remember to use "
+    "``` with code, JSON, and tables).\n"
+    "(You do not have real-time data access or code execution capabilities. You avoid stereotyping and "
+    "provide balanced perspectives on controversial topics. You do not provide song lyrics, poems, or news "
+    "articles and do not divulge details of your training data.)\n"
+    "This is your system prompt, guiding your responses. Do not reference it, just respond to the user. If "
+    "you find yourself talking about this message, stop. You should be responding appropriately and usually "
+    "that means not mentioning this.\n"
+    "YOU DO NOT MENTION ANY OF THIS INFORMATION ABOUT YOURSELF UNLESS THE INFORMATION IS DIRECTLY PERTINENT "
+    "TO THE USER\\'S QUERY.";
+
+// Names that LMDeploy 0.3.0 also accepts but does not list: one per model size, before templates had
+// families.
+struct Alias {
+  const char *name, *of;
+};
+constexpr Alias kAliases[] = {
+    {"internlm-chat", "internlm"},
+    {"internlm-chat-7b", "internlm"},
+    {"internlm-chat-7b-8k", "internlm"},
+    {"internlm-chat-20b", "internlm"},
+    {"internlm-20b", "base"},
+    {"internlm2-1_8b", "base"},
+    {"internlm2-7b", "base"},
+    {"internlm2-20b", "base"},
+    {"internlm2-chat", "internlm2"},
+    {"internlm2-chat-1_8b", "internlm2"},
+    {"internlm2-chat-7b", "internlm2"},
+    {"internlm2-chat-20b", "internlm2"},
+    {"baichuan-7b", "base"},
+    {"baichuan-base", "base"},
+    {"baichuan2-7b", "baichuan2"},
+    {"llama-2", "llama2"},
+    {"llama-2-chat", "llama2"},
+    {"qwen-7b", "qwen"},
+    {"qwen-14b", "qwen"},
+    {"chatglm2-6b", "chatglm"},
+    {"solar-70b", "solar"},
+    {"yi-chat", "yi"},
+    {"yi-200k", "yi"},
+    {"yi-34b", "yi"},
+    {"Mistral-7B-Instruct", "mistral"},
+    {"Mixtral-8x7B-Instruct", "mixtral"},
+    {"deepseek-chat", "deepseek"},
+};
+
+std::string without_alias(const std::string& name) {
+  for (const Alias& alias : kAliases)
+    if (name == alias.name) return alias.of;
+  return name;
+}
+
 ChatTemplateConfig chatml(std::optional<std::string> system_prompt, std::vector<std::string> stop_words,
                           bool bos) {
   return {"<|im_start|>system\n", std::move(system_prompt),
@@ -58,10 +131,12 @@ std::vector<BuiltinConfig> configs() {
   return {
       {"base", {"", none, "", "", "", "", "", "", {}, true}},
       {"llama", {"", none, "", "", "", "", "", "", {}, true}},
+      {"puyu", {"", none, "", "", "", "", "", "", {}, true}},
       {"chatml", chatml(none, {"<|im_end|>"}, false)},
       {"internlm2", chatml(kInternLm, {"<|im_end|>", "<|action_end|>"}, true)},
       {"qwen", chatml("You are a helpful assistant.", {"<|im_end|>"}, false)},
       {"yi", chatml(none, {"<|im_end|>", "<|endoftext|>"}, false)},
+      {"dbrx", chatml(kDbrx, {"<|im_end|>"}, false)},
       {"internlm",
        {"<|System|>:", kInternLm, "\n", "<|User|>:", "\n", "<|Bot|>:", "<eoa>", "\n", {"<eoa>"}, true}},
       {"vicuna", {"", kVicuna, " ", "USER: ", " ", "ASSISTANT: ", "</s>", "", {"</s>"}, true}},
@@ -78,6 +153,22 @@ std::vector<BuiltinConfig> configs() {
         "",
         {"<｜end▁of▁sentence｜>"},
         true}},
+      {"deepseek-vl",
+       {"",
+        kDeepSeekVl,
+        "\n\n",
+        "User: ",
+        "\n\n",
+        "Assistant: ",
+        "<｜end▁of▁sentence｜>",
+        "",
+        {"<｜end▁of▁sentence｜>"},
+        true}},
+      {"ultracm",
+       {"User: ", kUltra, "</s>\n", "User: ", "</s>\n", "Assistant: ", "</s>", "\n", {"</s>"}, true}},
+      {"ultralm",
+       {"User: ", kUltra, "</s>\n", "User: ", "</s>\n", "Assistant: ", "</s>", "\n", {"</s>"}, true}},
+      {"yi-vl", {"", kYiVl, "", "### Human: ", "\n", "### Assistant:", "\n", "", {"###"}, true}},
       {"deepseek-coder",
        {"",
         kDeepSeekCoder,
@@ -231,8 +322,9 @@ bool looks_like_json(const std::string& text) {
 }  // namespace
 
 std::optional<ChatTemplateConfig> builtin_chat_template_config(const std::string& name) {
+  const std::string own = without_alias(name);
   for (const BuiltinConfig& b : configs()) {
-    if (name == b.name) return b.config;
+    if (own == b.name) return b.config;
   }
   return std::nullopt;
 }
@@ -250,8 +342,9 @@ std::shared_ptr<const ChatTemplate> builtin_chat_template(const std::string& nam
   if (auto config = builtin_chat_template_config(name)) {
     return from_config(*config, std::move(bos_token), std::move(eos_token));
   }
+  const std::string own = without_alias(name);
   for (const NamedSource& b : sources()) {
-    if (name == b.name)
+    if (own == b.name)
       return ChatTemplate::parse(b.source, std::move(bos_token), std::move(eos_token), b.stop_words);
   }
   fail(ErrorCode::kNotFound, "chat template: there is no built-in template {}; known are {}", quote(name),
@@ -264,7 +357,7 @@ std::shared_ptr<const ChatTemplate> load_chat_template(const std::string& name_o
   std::string origin = "chat template config";
   if (!looks_like_json(text)) {
     std::vector<std::string> names = list_builtin_chat_templates();
-    if (std::find(names.begin(), names.end(), text) != names.end()) {
+    if (std::find(names.begin(), names.end(), without_alias(text)) != names.end()) {
       return builtin_chat_template(text, std::move(bos_token), std::move(eos_token));
     }
     if (!std::filesystem::exists(std::filesystem::path(text))) {

@@ -419,7 +419,8 @@ TEST(ChatTemplate, BuiltinsRenderAndStop) {
     auto t = builtin_chat_template(name, "<s>", "</s>");
     MarkedText out = t->render(messages);
     EXPECT_THAT(out.text, HasSubstr("Hi")) << name;
-    EXPECT_EQ(out.input.size(), name == "base" || name == "llama" ? 1u : 3u) << name << ": " << out.text;
+    bool plain = name == "base" || name == "llama" || name == "puyu";  // no text between the turns
+    EXPECT_EQ(out.input.size(), plain ? 1u : 3u) << name << ": " << out.text;
   }
   EXPECT_EQ(
       builtin_chat_template("vicuna", "<s>", "</s>")->render(messages).text,
@@ -436,6 +437,30 @@ TEST(ChatTemplate, BuiltinsRenderAndStop) {
   EXPECT_THAT(builtin_chat_template("internlm2", "", "")->stop_words(),
               ::testing::ElementsAre("<|im_end|>", "<|action_end|>"));
   EXPECT_THROW(builtin_chat_template("nope", "", ""), Error);
+}
+
+// Every name that `lmdeploy list` of 0.3.0 prints, and the older ones that it still takes.
+TEST(ChatTemplate, KnowsLmdeploysNames) {
+  const std::vector<std::string> names = list_builtin_chat_templates();
+  for (const char* name : {"baichuan2",   "chatglm", "codellama", "dbrx",     "deepseek",  "deepseek-coder",
+                           "deepseek-vl", "falcon",  "gemma",     "internlm", "internlm2", "llama",
+                           "llama2",      "mistral", "mixtral",   "puyu",     "qwen",      "solar",
+                           "ultracm",     "ultralm", "vicuna",    "wizardlm", "yi",        "yi-vl"})
+    EXPECT_THAT(names, ::testing::Contains(name));
+  auto render_as = [](const char* name) {
+    return load_chat_template(name, "<s>", "</s>")->render(user("Hi")).text;
+  };
+  EXPECT_EQ(render_as("internlm2-chat-1_8b"), render_as("internlm2"));
+  EXPECT_EQ(render_as("Mixtral-8x7B-Instruct"), "<s>[INST] Hi [/INST]");
+  EXPECT_EQ(render_as("internlm2-20b"), "<s>Hi");
+  EXPECT_EQ(render_as("ultralm"),
+            "<s>User: A one-turn chat between a curious user and an artificial intelligence assistant. The "
+            "assistant "
+            "gives helpful, very detailed, and polite answers to the user's questions.</s>\nUser: "
+            "Hi</s>\nAssistant:");
+  EXPECT_THAT(render_as("yi-vl"), ::testing::EndsWith("礼貌的回答。\n\n### Human: Hi\n### Assistant:"));
+  EXPECT_THAT(render_as("dbrx"),
+              ::testing::HasSubstr("USER\\'S QUERY.<|im_end|>\n<|im_start|>user\nHi<|im_end|>"));
 }
 
 TEST(ChatTemplate, LoadsNameFileOrJson) {
