@@ -411,6 +411,29 @@ TEST(ChatTemplate, IsLinearInTheConversation) {
             ErrorCode::kResourceExhausted);
 }
 
+// A megabyte of one character through every template of the fixtures and every built-in one.
+TEST(ChatTemplate, OneMegabyteIsLinearInEveryTemplate) {
+  std::vector<std::shared_ptr<const ChatTemplate>> templates;
+  for (const std::string& name : list_builtin_chat_templates())
+    templates.push_back(builtin_chat_template(name, "<s>", "</s>"));
+  for (const auto& file : std::filesystem::directory_iterator(TURGO_SOURCE_DIR "/tests/fixtures/templates"))
+    templates.push_back(load_chat_template(file.path().string(), "<s>", "</s>"));
+  ASSERT_GT(templates.size(), 100u);
+  for (const std::string_view unit : {"A", " ", "\n", "<", "中"}) {
+    std::string text;
+    while (text.size() < (size_t{1} << 20)) text += unit;
+    for (size_t i = 0; i < templates.size(); ++i) {
+      auto begin = std::chrono::steady_clock::now();
+      try {
+        templates[i]->render(user(text));
+      } catch (const Error& error) {  // a template may want other messages, or exceed its output's limit
+        EXPECT_NE(std::string(error.what()), "");
+      }
+      EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), 5) << i;
+    }
+  }
+}
+
 TEST(ChatTemplate, BuiltinsRenderAndStop) {
   Json messages = {{{"role", "user"}, {"content", "Hi"}},
                    {{"role", "assistant"}, {"content", "Yo"}},

@@ -9,23 +9,27 @@ namespace {
 
 constexpr std::string_view kSpaceSymbol = "\u2581";
 
-std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
+std::string replace_all(std::string_view text, std::string_view from, std::string_view to,
+                        const GrowthLimit& limit) {
   if (from.empty()) return std::string(text);
   std::string out;
   for (size_t pos = 0;;) {
     const size_t hit = text.find(from, pos);
     if (hit == std::string_view::npos) return out.append(text.substr(pos));
     out.append(text.substr(pos, hit - pos)).append(to);
+    limit.check(out.size());
     pos = hit + from.size();
   }
 }
 
-std::string replace_all(std::string_view text, const Regex& regex, std::string_view to) {
-  Regex::Scratch scratch(regex, text.size());
+std::string replace_all(std::string_view text, const Regex& regex, std::string_view to,
+                        const RegexDeadline& deadline, const GrowthLimit& limit) {
+  Regex::Scratch scratch(regex, text.size(), deadline);
   std::string out;
   size_t pos = 0, from = 0, begin = 0, end = 0;
   while (from <= text.size() && regex.find(text, from, scratch, begin, end)) {
     out.append(text.substr(pos, begin - pos)).append(to);
+    limit.check(out.size());
     pos = end;
     from = end > begin ? end : end < text.size() ? end + decode_utf8(text.substr(end)).size : text.size() + 1;
   }
@@ -49,7 +53,7 @@ std::string_view strip(std::string_view text, bool left, bool right) {
 
 // Hugging Face's "Precompiled": a map entry for a whole grapheme of fewer than 6 bytes wins, else each
 // character alone. Graphemes of more than one character are in no published map, so characters are enough.
-std::string map_characters(const Charsmap& charsmap, std::string_view text) {
+std::string map_characters(const Charsmap& charsmap, std::string_view text, const GrowthLimit& limit) {
   std::string out;
   out.reserve(text.size());
   for (size_t i = 0; i < text.size();) {
@@ -57,6 +61,7 @@ std::string map_characters(const Charsmap& charsmap, std::string_view text) {
     const std::string_view character = text.substr(i, size);
     const Charsmap::Rule rule = charsmap.longest(character);
     out.append(rule.size == size ? rule.replacement : character);
+    limit.check(out.size());
     i += size;
   }
   return out;
@@ -64,7 +69,7 @@ std::string map_characters(const Charsmap& charsmap, std::string_view text) {
 
 }  // namespace
 
-Normalizer::Normalizer(const TokenizerSpec& spec) {
+Normalizer::Normalizer(const TokenizerSpec& spec) : name_(spec.name) {
   for (const NormalizerStep& step : spec.normalizers) {
     Step s{&step, nullptr, nullptr};
     if (step.kind == NormalizerStep::Kind::kCharsmap || step.kind == NormalizerStep::Kind::kSentencePiece)
@@ -81,13 +86,18 @@ Normalizer::Normalizer(const TokenizerSpec& spec) {
   user_defined_ = ByteTrie(std::move(user_defined));
 }
 
-std::string Normalizer::normalize(std::string_view text, bool prefix) const {
+std::string Normalizer::normalize(std::string_view text, bool prefix, const RegexDeadline& deadline) const {
+  const GrowthLimit limit(text.size(), name_);
   std::string out(text);
-  for (const Step& step : steps_) out = apply(step, out, prefix);
+  for (const Step& step : steps_) {
+    out = apply(step, out, prefix, deadline, limit);
+    limit.check(out.size());
+  }
   return out;
 }
 
-std::string Normalizer::apply(const Step& step, std::string_view text, bool prefix) const {
+std::string Normalizer::apply(const Step& step, std::string_view text, bool prefix,
+                              const RegexDeadline& deadline, const GrowthLimit& limit) const {
   const NormalizerStep& spec = *step.spec;
   switch (spec.kind) {
     case NormalizerStep::Kind::kNfc:
@@ -103,20 +113,21 @@ std::string Normalizer::apply(const Step& step, std::string_view text, bool pref
     case NormalizerStep::Kind::kPrepend:
       return text.empty() ? "" : spec.content + std::string(text);
     case NormalizerStep::Kind::kReplace:
-      return step.regex ? replace_all(text, *step.regex, spec.content)
-                        : replace_all(text, spec.pattern, spec.content);
+      return step.regex ? replace_all(text, *step.regex, spec.content, deadline, limit)
+                        : replace_all(text, spec.pattern, spec.content, limit);
     case NormalizerStep::Kind::kStrip:
       return std::string(strip(text, spec.strip_left, spec.strip_right));
     case NormalizerStep::Kind::kCharsmap:
-      return map_characters(*step.charsmap, text);
+      return map_characters(*step.charsmap, text, limit);
     case NormalizerStep::Kind::kSentencePiece:
-      return sentencepiece(step, text, prefix);
+      return sentencepiece(step, text, prefix, limit);
   }
   CHECK(false, "normalizer step {}", static_cast<int>(spec.kind));
   return {};
 }
 
-std::string Normalizer::sentencepiece(const Step& step, std::string_view text, bool prefix) const {
+std::string Normalizer::sentencepiece(const Step& step, std::string_view text, bool prefix,
+                                      const GrowthLimit& limit) const {
   const NormalizerStep& spec = *step.spec;
   struct Unit {
     std::string_view text;  // what it becomes
@@ -157,6 +168,7 @@ std::string Normalizer::sentencepiece(const Step& step, std::string_view text, b
           out += c;
       }
       after_space = piece.back() == ' ';
+      limit.check(out.size());
     }
     if (!spec.remove_extra_whitespaces) after_space = false;
   }

@@ -19,8 +19,12 @@ class Normalizer {
   // Throws Error{kCorrupt, kUnsupported}. `spec` must outlive the normaliser.
   explicit Normalizer(const TokenizerSpec& spec);
 
-  // `prefix`: this text may get SentencePiece's dummy prefix.
-  std::string normalize(std::string_view text, bool prefix = true) const;
+  // `prefix`: this text may get SentencePiece's dummy prefix. Throws Error{kUnsupported} for steps that are
+  // not linear in the text.
+  std::string normalize(std::string_view text, bool prefix, const RegexDeadline& deadline) const;
+  std::string normalize(std::string_view text) const {
+    return normalize(text, true, RegexDeadline(text.size()));
+  }
   bool is_identity() const { return steps_.empty(); }
 
  private:
@@ -29,9 +33,13 @@ class Normalizer {
     std::unique_ptr<Charsmap> charsmap;
     std::unique_ptr<Regex> regex;
   };
-  std::string apply(const Step& step, std::string_view text, bool prefix) const;
-  std::string sentencepiece(const Step& step, std::string_view text, bool prefix) const;
+  // `limit`: of the whole chain, checked where a step may write more than it reads.
+  std::string apply(const Step& step, std::string_view text, bool prefix, const RegexDeadline& deadline,
+                    const GrowthLimit& limit) const;
+  std::string sentencepiece(const Step& step, std::string_view text, bool prefix,
+                            const GrowthLimit& limit) const;
 
+  const std::string& name_;  // for error messages
   std::vector<Step> steps_;
   ByteTrie user_defined_;  // SentencePiece leaves these pieces as they are
 };

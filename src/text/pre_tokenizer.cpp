@@ -104,7 +104,7 @@ void split_regex(std::string_view text, const Regex& regex, Regex::Scratch& scra
 
 }  // namespace
 
-PreTokenizer::PreTokenizer(const TokenizerSpec& spec) {
+PreTokenizer::PreTokenizer(const TokenizerSpec& spec) : name_(spec.name) {
   for (const PreTokenizerStep& step : spec.pre_tokenizers) {
     Step s{&step, nullptr};
     if (step.kind == PreTokenizerStep::Kind::kSplit && step.is_regex)
@@ -113,14 +113,20 @@ PreTokenizer::PreTokenizer(const TokenizerSpec& spec) {
   }
 }
 
-void PreTokenizer::split(std::string& text, bool first, std::vector<Word>& words) const {
+void PreTokenizer::split(std::string& text, bool first, const RegexDeadline& deadline,
+                         std::vector<Word>& words) const {
   words.clear();
   if (text.empty()) return;
+  const GrowthLimit limit(text.size(), name_);
   words.push_back({0, text.size()});
-  for (const Step& step : steps_) apply(step, text, first, words);
+  for (const Step& step : steps_) {
+    apply(step, text, first, deadline, words);
+    limit.check(text.size());
+  }
 }
 
-void PreTokenizer::apply(const Step& step, std::string& text, bool first, std::vector<Word>& words) const {
+void PreTokenizer::apply(const Step& step, std::string& text, bool first, const RegexDeadline& deadline,
+                         std::vector<Word>& words) const {
   using Kind = PreTokenizerStep::Kind;
   const PreTokenizerStep& spec = *step.spec;
   std::vector<Word> out;
@@ -155,7 +161,7 @@ void PreTokenizer::apply(const Step& step, std::string& text, bool first, std::v
     return;
   }
   std::unique_ptr<Regex::Scratch> scratch;
-  if (step.regex) scratch = std::make_unique<Regex::Scratch>(*step.regex, text.size());
+  if (step.regex) scratch = std::make_unique<Regex::Scratch>(*step.regex, text.size(), deadline);
   for (const Word& word : words) {
     const std::string_view old = std::string_view(text).substr(word.begin, word.end - word.begin);
     Splitter splitter(spec.behavior, spec.invert, word.begin, out);

@@ -23,15 +23,18 @@ class PreTokenizer {
   explicit PreTokenizer(const TokenizerSpec& spec);
 
   // `first`: the text is the beginning of the whole input. `words` is replaced.
-  void split(std::string& text, bool first, std::vector<Word>& words) const;
+  // Throws Error{kUnsupported} for steps that are not linear in the text.
+  void split(std::string& text, bool first, const RegexDeadline& deadline, std::vector<Word>& words) const;
 
  private:
   struct Step {
     const PreTokenizerStep* spec;
     std::unique_ptr<Regex> regex;
   };
-  void apply(const Step& step, std::string& text, bool first, std::vector<Word>& words) const;
+  void apply(const Step& step, std::string& text, bool first, const RegexDeadline& deadline,
+             std::vector<Word>& words) const;
 
+  const std::string& name_;  // for error messages
   std::vector<Step> steps_;
 };
 

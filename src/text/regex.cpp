@@ -24,7 +24,7 @@ constexpr size_t kJitStackBytes = size_t{1} << 20;
 // One call tries so many bytes as the start of a match. Between calls the clock is looked at.
 constexpr size_t kStartsPerCall = 128;
 constexpr uint32_t kCallsPerClock = 16;
-constexpr double kMaxSeconds = 3, kMaxSecondsPerByte = 1e-6;  // published patterns: 1e-8 per byte
+constexpr double kMaxSeconds = 1, kMaxSecondsPerByte = 1e-6;  // published patterns: 1e-8 per byte
 
 double thread_seconds() {
   timespec time{};
@@ -149,7 +149,12 @@ Regex::~Regex() = default;
 Regex::Regex(Regex&&) noexcept = default;
 Regex& Regex::operator=(Regex&&) noexcept = default;
 
-Regex::Scratch::Scratch(const Regex& regex, size_t text_bytes) : impl_(std::make_unique<Impl>()) {
+RegexDeadline::RegexDeadline(size_t text_bytes)
+    : thread_seconds(turgo::thread_seconds() + kMaxSeconds +
+                     kMaxSecondsPerByte * static_cast<double>(text_bytes)) {}
+
+Regex::Scratch::Scratch(const Regex& regex, size_t text_bytes, const RegexDeadline& deadline)
+    : impl_(std::make_unique<Impl>()) {
   impl_->data = pcre2_match_data_create_from_pattern(regex.impl_->code, nullptr);
   impl_->compiled = pcre2_match_context_create(nullptr);
   impl_->interpreted = pcre2_match_context_create(nullptr);
@@ -162,7 +167,7 @@ Regex::Scratch::Scratch(const Regex& regex, size_t text_bytes) : impl_(std::make
     impl_->stack = pcre2_jit_stack_create(32 * 1024, kJitStackBytes, nullptr);
     pcre2_jit_stack_assign(impl_->compiled, nullptr, impl_->stack);
   }
-  impl_->deadline = thread_seconds() + kMaxSeconds + kMaxSecondsPerByte * static_cast<double>(text_bytes);
+  impl_->deadline = deadline.thread_seconds;
 }
 
 Regex::Scratch::~Scratch() = default;

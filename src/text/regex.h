@@ -10,6 +10,13 @@
 
 namespace turgo {
 
+// The CPU time of this thread until which the matches over one text may go on: in proportion to its size, for
+// all of its parts together, however many there are.
+struct RegexDeadline {
+  explicit RegexDeadline(size_t text_bytes);
+  double thread_seconds;
+};
+
 class Regex {
  public:
   // Throws Error{kUnsupported} if the pattern does not compile; `what` names its origin. \s and \S mean
@@ -22,8 +29,9 @@ class Regex {
   // Working memory of one thread.
   class Scratch {
    public:
-    // `text_bytes`: all matches together may take CPU time in proportion to it.
-    Scratch(const Regex& regex, size_t text_bytes);
+    // `text_bytes`: of the text to search; one match may take steps in proportion to it.
+    Scratch(const Regex& regex, size_t text_bytes, const RegexDeadline& deadline);
+    Scratch(const Regex& regex, size_t text_bytes) : Scratch(regex, text_bytes, RegexDeadline(text_bytes)) {}
     ~Scratch();
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <ctime>
 
 #include "core/error.h"
@@ -179,15 +180,18 @@ TEST(Base64, DecodesAndRefuses) {
 
 // Quadratic code needs minutes here (10^12 steps); linear code well under a second, with room for sanitizers.
 TEST(OneMegabyte, OfOneCharacterIsLinear) {
+  const size_t num_bytes = size_t{1} << (std::getenv("TURGO_SANITIZED") ? 17 : 20);
   std::vector<std::shared_ptr<const Tokenizer>> tokenizers;
-  for (const char* pre : {"smollm", "llama-bpe", "qwen2", "gpt-4o", "deepseek-v3", "default"})
+  for (const char* pre :
+       {"gpt-2", "smollm", "llama-bpe", "glm4", "qwen2", "qwen35", "gpt-4o", "tekken", "seed-coder",
+        "bailingmoe", "deepseek-v3", "deepseek-coder", "falcon", "bloom", "viking", "default"})
     tokenizers.push_back(Tokenizer::create(tokenizer_spec_from_gguf(byte_level_fixture(pre))));
   for (const char* model : {"bpe.model", "unigram.model"})
     tokenizers.push_back(Tokenizer::create(read_sentencepiece_model(fixture_path(model))));
-  for (const std::string_view unit :
-       {"A", " ", "\n", "1", ".", "'", "\u0301", "\u4e2d", "e\u0301\u0323", "<|im_end|>", "\u2581"}) {
+  for (const std::string_view unit : {"A", " ", "\n", "1", ".", "'", "\u0301", "\u4e2d", "e\u0301\u0323",
+                                      "\u0301\u0323", "<|im_end|>", "\u2581", "a ", "'s", "\r\n"}) {
     std::string text;
-    while (text.size() < (size_t{1} << 20)) text += unit;
+    while (text.size() < num_bytes) text += unit;
     for (const auto& tokenizer : tokenizers) {
       const auto start = std::chrono::steady_clock::now();
       const auto ids = tokenizer->encode(text, true);

@@ -139,6 +139,7 @@ class PipelineTokenizer final : public Tokenizer {
     SubwordModel::Scratch scratch;
     std::vector<PreTokenizer::Word> words;
     std::vector<int32_t> ids;
+    RegexDeadline deadline;
   };
 
   bool in_range(int32_t id) const { return id >= 0 && id < vocab_size(); }
@@ -193,7 +194,7 @@ class PipelineTokenizer final : public Tokenizer {
       text = repaired;
       protect = moved;
     }
-    Work work;
+    Work work{{}, {}, {}, RegexDeadline(text.size())};
     size_t done = 0;
     for (const auto& hit : raw_tokens_.find(text, parse_special, protect)) {
       if (hit.begin > done) encode_segment(text.substr(done, hit.begin - done), done == 0, work);
@@ -226,7 +227,8 @@ class PipelineTokenizer final : public Tokenizer {
   void encode_segment(std::string_view text, bool first, Work& work) const {
     if (text.empty()) return;
     if (normalizer_.is_identity()) return encode_words(std::string(text), first, work);
-    const std::string normalized = normalizer_.normalize(text, first || !spec_.prefix_first_only);
+    const std::string normalized =
+        normalizer_.normalize(text, first || !spec_.prefix_first_only, work.deadline);
     size_t done = 0;
     for (const auto& hit : normalized_tokens_.find(normalized, false, {})) {
       if (hit.begin > done) encode_words(normalized.substr(done, hit.begin - done), first && done == 0, work);
@@ -237,7 +239,7 @@ class PipelineTokenizer final : public Tokenizer {
   }
 
   void encode_words(std::string text, bool first, Work& work) const {
-    pre_tokenizer_.split(text, first, work.words);
+    pre_tokenizer_.split(text, first, work.deadline, work.words);
     for (const PreTokenizer::Word& word : work.words)
       model_->encode(std::string_view(text).substr(word.begin, word.end - word.begin), work.scratch,
                      work.ids);

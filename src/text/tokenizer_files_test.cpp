@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 
@@ -93,6 +95,72 @@ TEST(TokenizerJson, HostilePatternEnds) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
   }
+}
+
+// The normalizers of tokenizer.json and their chains: 1 MB of one character in linear time, or an error.
+TEST(TokenizerJson, NormalizersAreLinear) {
+  const auto chain = [](const std::string& step, int times) {
+    std::string steps;
+    for (int i = 0; i < times; ++i) steps += (i ? "," : "") + step;
+    return R"({"type":"Sequence","normalizers":[)" + steps + "]}";
+  };
+  const std::string replace = R"({"type":"Replace","pattern":{"String":"a"},"content":")";
+  const std::string regex = R"({"type":"Replace","pattern":{"Regex":"a|$"},"content":"aa"})";
+  struct Row {
+    std::string normalizer;
+    bool ends_in_error;
+  };
+  for (const Row& row : {Row{R"({"type":"NFC"})", false},
+                         {R"({"type":"NFD"})", false},
+                         {R"({"type":"NFKC"})", false},
+                         {R"({"type":"NFKD"})", false},
+                         {R"({"type":"Lowercase"})", false},
+                         {R"({"type":"Strip","strip_left":true,"strip_right":true})", false},
+                         {R"({"type":"Prepend","prepend":"a"})", false},
+                         {replace + "b\"}", false},
+                         {replace + "aa\"}", false},
+                         {chain(R"({"type":"NFKC"})", 64), false},
+                         {chain(R"({"type":"NFKC"})", 65), true},
+                         {chain(replace + "aa\"}", 40), true},
+                         {chain(regex, 40), true},
+                         {replace + std::string(257, 'a') + "\"}", true}}) {
+    SCOPED_TRACE(row.normalizer.substr(0, 100));
+    const auto start = std::chrono::steady_clock::now();
+    bool error_seen = false;
+    try {
+      const auto tokenizer = Tokenizer::create(parse_tokenizer_json(
+          json_of(std::string(kByteLevel) + ",\"normalizer\":" + row.normalizer), "tokenizer.json"));
+      for (const std::string_view unit : {"a", " ", "\u0301\u0323", "\ufdfa"}) {
+        std::string text;
+        while (text.size() < (row.normalizer.size() > 1000 ? 1u << 14 : 1u << 20)) text += unit;
+        tokenizer->encode(text);
+      }
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnsupported) << error.what();
+      error_seen = true;
+    }
+    EXPECT_EQ(error_seen, row.ends_in_error);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
+  }
+}
+
+// A pattern that is slow on every short part of a long text: the parts share one deadline.
+TEST(TokenizerJson, HostilePatternEndsOverManyParts) {
+  const auto tokenizer = Tokenizer::create(parse_tokenizer_json(
+      json_of(
+          R"(,"added_tokens":[{"content":"<|x|>","id":0,"special":true}],)"
+          R"("pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"(a+)+[bc]"},)"
+          R"("behavior":"Isolated"},{"type":"ByteLevel","use_regex":false,"add_prefix_space":false}]})"),
+      "tokenizer.json"));
+  std::string text;
+  while (text.size() < 100'000) text += std::string(17, 'a') + "<|x|>";
+  const auto start = std::clock();
+  try {
+    tokenizer->encode(text, true);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  }
+  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 30);
 }
 
 TEST(SentencePieceModel, FixturesReadAndEqualTheirGgufForm) {

@@ -54,7 +54,31 @@ void check_merges(const TokenizerSpec& spec) {
            merge.left, merge.right, merge.result);
 }
 
+// Each step passes over the text once, so their number and what they insert bound the time.
+void check_steps(const TokenizerSpec& spec) {
+  constexpr size_t kMaxSteps = 64, kMaxContentBytes = 256;
+  const auto check = [&](const auto& steps, const char* what) {
+    if (steps.size() > kMaxSteps)
+      fail(ErrorCode::kUnsupported, "{}: expected at most {} {} steps, got {}", spec.name, kMaxSteps, what,
+           steps.size());
+    for (const auto& step : steps)
+      if (step.content.size() > kMaxContentBytes)
+        fail(ErrorCode::kUnsupported, "{}: expected {} steps that insert at most {} bytes, got {}", spec.name,
+             what, kMaxContentBytes, step.content.size());
+  };
+  check(spec.normalizers, "normalizer");
+  check(spec.pre_tokenizers, "pre-tokenizer");
+}
+
 }  // namespace
+
+void GrowthLimit::exceeded(size_t bytes) const {
+  fail(ErrorCode::kUnsupported,
+       "{}: expected a normalizer that is linear in its text, got one that makes more than {} bytes of {}; "
+       "use "
+       "another tokenizer file",
+       name_, bytes, text_bytes_);
+}
 
 int parse_byte_piece(const std::string& text) {
   if (text.size() != 6 || !text.starts_with("<0x") || text[5] != '>') return -1;
@@ -91,6 +115,7 @@ bool looks_like_control(const std::string& content) {
 void validate_spec(const TokenizerSpec& spec) {
   check_pieces(spec);
   check_merges(spec);
+  check_steps(spec);
   check_id(spec, spec.bos_id, "bos");
   check_id(spec, spec.eos_id, "eos");
   check_id(spec, spec.unk_id, "unknown");

@@ -125,6 +125,23 @@ void validate_spec(const TokenizerSpec& spec);
 // tokens.
 bool looks_like_control(const std::string& content);
 
+// What normalising and pre-tokenising may make of a text. Published files at most triple it (a space becomes
+// ▁; NFKC's longest expansion is elevenfold, of one character); a chain of 30 replacements of a by aa would
+// make 2^30 of it.
+class GrowthLimit {
+ public:
+  GrowthLimit(size_t text_bytes, const std::string& name)
+      : text_bytes_(text_bytes), max_bytes_(64 * text_bytes + 512), name_(name) {}
+  void check(size_t bytes) const {  // throws Error{kUnsupported}
+    if (bytes > max_bytes_) exceeded(bytes);
+  }
+
+ private:
+  [[noreturn]] void exceeded(size_t bytes) const;
+  size_t text_bytes_, max_bytes_;
+  const std::string& name_;
+};
+
 // The value of "<0x0A>"; -1 unless it is exactly that form with two hexadecimal digits.
 int parse_byte_piece(const std::string& text);
 
