@@ -45,6 +45,7 @@ int run(const EvalKl& o) {
   } else {
     PipelineConfig config = o.pipeline;
     config.needs_tokenizer = false;
+    config.quant_policy = 0;  // the reference's cache is not what is measured
     if (!o.reference_precision.empty()) config.precision = o.reference_precision;
     reference = model_logits(Pipeline::open(o.reference, config));
   }
@@ -76,7 +77,8 @@ Command eval_kl_command() {
   return make_command(
       "eval kl", "KL divergence from a reference model or its logits", fill, run,
       "KL(reference || model) = sum over the vocabulary of p_ref (log p_ref - log p_model), in nats, at "
-      "each token of the text; windows as in `turgo eval ppl`.");
+      "each token of the text; windows as in `turgo eval ppl`. --quant-policy is the model's alone; a "
+      "reference model keeps the cache of its own precision.");
 }
 
 }  // namespace turgo

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "io/model_assets.h"
+#include "models/kv_outliers.h"
 #include "models/load_model.h"
 #include "ops/eager.h"
 #include "pipeline/load_tokenizer.h"
@@ -90,6 +91,16 @@ int64_t linear_bytes(const LinearWeight& weight) {
   return bytes;
 }
 
+void warn_about_int4(const KvOutliers& found) {
+  if (found.worst_k <= kUnsafeInt4Ratio && found.worst_v <= kUnsafeInt4Ratio) return;
+  log_warning(
+      "--quant-policy 4: 4 bits are unsafe for this model's KV cache: the largest channel of its keys is "
+      "{:.1f} "
+      "times the middle one (layer {}; values: {:.1f}; up to {:.0f} is safe). Answers will be worse; "
+      "--quant-policy 84 keeps the keys in 8 bits and the values in 4",
+      found.worst_k, found.worst_layer, found.worst_v, kUnsafeInt4Ratio);
+}
+
 }  // namespace
 
 Pipeline::~Pipeline() = default;
@@ -144,6 +155,7 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
          "`turgo check_env` lists them",
          quote(std::getenv("TURGO_ISA") ? std::getenv("TURGO_ISA") : ""));
   auto executor = make_eager_executor(pipeline->team_, *kernels, model.precision);
+  if (kv_type == KvType::kI4) warn_about_int4(measure_kv_outliers(model.config, model.weights, executor));
   auto decoder = std::make_shared<Decoder>(std::move(model.config), std::move(model.weights),
                                            std::move(executor), kv_type, session_len, max_rows);
   log_info("running {} kernels on {} threads, {} arithmetic, {} KV cache", kernels->isa,

@@ -77,6 +77,26 @@ def test_kl(turgo, model, text_file, logits, tmp_path):
     assert short.returncode == 2 and "--tokens 200" in short.stderr
 
 
+def test_kv_cache_types(turgo, model, text_file, logits):
+    """Each step down in bits costs more, so that the cache that answers is the one that was asked for."""
+    kl, kv_bytes, warnings = {}, {}, {}
+    for policy, name in ((32, "f32"), (16, "bf16"), (8, "int8"), (84, "k8v4"), (4, "int4")):
+        done = turgo("eval", "kl", model, logits[0], "--text", text_file, "--ctx", CTX, "--tokens", TOKENS, "--precision",
+                     "f32", "--quant-policy", policy, "--json", check=0)
+        figures = json.loads(done.stdout)
+        assert figures["kv_type"] == name
+        kl[policy], warnings[policy] = figures["mean_kl"], done.stderr
+        bench = json.loads(turgo("bench", model, "--prompt-tokens", 8, "--gen-tokens", 2, "--repeat", 1, "--quant-policy",
+                                 policy, "--json", check=0).stdout)
+        kv_bytes[policy] = bench["kv_bytes_per_token"]
+    assert kl[32] < 1e-9 < kl[16] < 3e-4 and kl[16] < kl[8] < 3e-3 and kl[8] < kl[84] < 3e-2 and kl[84] < kl[4]
+    assert kv_bytes[16] / kv_bytes[8] == pytest.approx(1.88, abs=0.01)
+    assert kv_bytes[16] / kv_bytes[4] == pytest.approx(3.56, abs=0.01)
+    assert kv_bytes[16] / kv_bytes[84] == pytest.approx(2.37, abs=0.01)
+    assert "times the middle one" in warnings[4] and "--quant-policy 84" in warnings[4]
+    assert not any(warnings[policy] for policy in (32, 16, 8, 84))
+
+
 def test_bench(turgo, model):
     done = json.loads(turgo("bench", model, "--prompt-tokens", 32, "--gen-tokens", 8, "--repeat", 1, "--json",
                             check=0).stdout)

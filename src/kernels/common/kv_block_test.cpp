@@ -26,6 +26,14 @@ TEST(KvBlock, Sizes) {
   EXPECT_EQ(per_token(KvType::kI8, 64), 136);
   EXPECT_EQ(per_token(KvType::kI4, 64), 72);
   EXPECT_EQ(per_token(KvType::kK8V4, 64), 108);
+  EXPECT_NEAR(per_token(KvType::kBF16, 64) / per_token(KvType::kI8, 64), 1.88, 0.005);
+  EXPECT_NEAR(per_token(KvType::kBF16, 64) / per_token(KvType::kI4, 64), 3.56, 0.005);
+  for (int head_dim : {32, 64, 96, 128, 256}) {  // the formulas of kv_block.h, where no padding is needed
+    EXPECT_EQ(per_token(KvType::kBF16, head_dim), 4 * head_dim);
+    EXPECT_EQ(per_token(KvType::kI8, head_dim), 2 * head_dim + 8);
+    EXPECT_EQ(per_token(KvType::kI4, head_dim), head_dim + 8);
+    EXPECT_EQ(per_token(KvType::kK8V4, head_dim), 1.5 * head_dim + 4 + head_dim / 8.0);
+  }
   for (KvType type : kTypes) {
     for (int head_dim : kHeadDims) {
       const KvGeometry g{type, 3, head_dim};
