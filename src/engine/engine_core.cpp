@@ -1,6 +1,7 @@
 #include "engine/engine_core.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 #include "engine/stream_event.h"
@@ -14,6 +15,9 @@ SchedulerConfig scheduler_config(const EngineConfig& config, const ModelLimits& 
   s.max_batch_size = std::min(config.max_batch_size, s.max_step_rows);
   s.max_logits_rows = limits.max_logits_rows > 0 ? limits.max_logits_rows : s.max_step_rows;
   s.hidden_size = limits.hidden_size;
+  s.num_tokens_per_iter = config.num_tokens_per_iter;
+  s.max_prefill_iters = config.max_prefill_iters;
+  s.step_stretch = config.step_stretch;
   s.enable_prefix_caching = config.enable_prefix_caching;
   return s;
 }
@@ -44,6 +48,14 @@ EngineCore::EngineCore(const EngineConfig& config, const ModelLimits& limits, in
     fail(ErrorCode::kInvalidArgument,
          "max_batch_size and max_prefill_tokens: expected 1 or more, got {} and {}", config.max_batch_size,
          config.max_prefill_tokens);
+  if (config.num_tokens_per_iter < 0 || config.max_prefill_iters < 0)
+    fail(ErrorCode::kInvalidArgument,
+         "num_tokens_per_iter and max_prefill_iters: expected 0 (chosen from measured times) or more, got {} "
+         "and {}",
+         config.num_tokens_per_iter, config.max_prefill_iters);
+  if (!(config.step_stretch == 0 || (config.step_stretch > 1 && std::isfinite(config.step_stretch))))
+    fail(ErrorCode::kInvalidArgument, "step_stretch: expected 0 (no bound) or more than 1, got {}",
+         config.step_stretch);
   if (config.session_len < 0)
     fail(ErrorCode::kInvalidArgument, "session_len: expected 0 (the model's context) or more, got {}",
          config.session_len);
@@ -69,10 +81,21 @@ void EngineCore::check_request(const Request& r) const {
   if (r.sampling.min_new_tokens > r.max_new_tokens)
     fail(ErrorCode::kInvalidArgument, "min_new_tokens: expected at most max_new_tokens = {}, got {}",
          r.max_new_tokens, r.sampling.min_new_tokens);
-  if (scheduler_.queued().size() >= static_cast<size_t>(std::max(config_.max_queue, 1)))
+  if (!(r.max_seconds >= 0) || !std::isfinite(r.max_seconds))
+    fail(ErrorCode::kInvalidArgument, "max_seconds: expected 0 (no limit) or more, got {}", r.max_seconds);
+}
+
+void EngineCore::check_queue(int64_t num_tokens) const {
+  size_t waiting = scheduler_.queued().size();
+  if (waiting >= static_cast<size_t>(std::max(config_.max_queue, 1)))
     fail(ErrorCode::kResourceExhausted,
-         "{} requests are waiting, the most that the queue holds; try again later",
-         scheduler_.queued().size());
+         "{} requests are waiting, the most that the queue holds; try again later", waiting);
+  int64_t tokens = scheduler_.num_queued_tokens();
+  if (waiting > 0 && tokens + num_tokens > config_.max_queue_tokens)
+    fail(ErrorCode::kResourceExhausted,
+         "requests of {} tokens are waiting, the queue holds {}; there is no room for {} more, try again "
+         "later",
+         tokens, config_.max_queue_tokens, num_tokens);
 }
 
 uint64_t EngineCore::submit(Request request, std::shared_ptr<EventSink> sink, double now) {
@@ -98,6 +121,7 @@ uint64_t EngineCore::submit(Request request, std::shared_ptr<EventSink> sink, do
     fail(ErrorCode::kTooLong,
          "the prompt has {} tokens ({} of history, {} new), the context holds {}; shorten it", total, history,
          request.input_ids.size(), max_context_);
+  check_queue(total);
 
   auto s = std::make_unique<Sequence>();
   if (!request.session_id.empty())
@@ -134,6 +158,7 @@ uint64_t EngineCore::submit_logits(std::vector<int32_t> ids, std::shared_ptr<Eve
   if (r.input_ids.size() > static_cast<size_t>(max_context_))
     fail(ErrorCode::kTooLong, "got {} tokens, the context holds {}; use shorter windows", r.input_ids.size(),
          max_context_);
+  check_queue(static_cast<int64_t>(r.input_ids.size()));
   auto s = std::make_unique<Sequence>();
   s->request = std::move(r);
   s->sink = std::move(sink);
@@ -147,6 +172,11 @@ Sequence& EngineCore::enqueue(std::unique_ptr<Sequence> sequence, double now) {
   Sequence& s = *sequence;
   s.id = next_id_++;
   s.submit_time = now;
+  s.fair_tag = fair_share_.begin(s.request.owner, int64_t{s.stats.input_tokens} + s.max_new + 1);
+  if (s.request.max_seconds > 0) {
+    s.deadline = now + s.request.max_seconds;
+    ++num_deadlines_;
+  }
   s.name_space = fmt::format("{}:{}{}", s.request.owner.size(), s.request.owner, limits_.cache_key);
   sequences_.emplace(s.id, std::move(sequence));
   scheduler_.add(&s);
@@ -210,6 +240,8 @@ void EngineCore::finish(Sequence& s, FinishReason reason, double now, std::strin
     detach_session(s, reason, now);
   else
     blocks_.release(s.table);
+  fair_share_.end(s.request.owner);
+  if (s.request.max_seconds > 0) --num_deadlines_;
   auto sink = std::move(s.sink);
   sequences_.erase(s.id);
   if (sink) sink->push(std::move(event));
@@ -237,11 +269,29 @@ void EngineCore::cancel_all(double now) {
   for (uint64_t id : ids) cancel(id, now);
 }
 
+void EngineCore::end_late_requests(double now) {
+  if (num_deadlines_ == 0) return;
+  std::vector<Sequence*> late;
+  for (const auto& [id, s] : sequences_)
+    if (s->deadline <= now) late.push_back(s.get());
+  std::sort(late.begin(), late.end(), [](const Sequence* a, const Sequence* b) { return a->id < b->id; });
+  for (Sequence* s : late) finish(*s, FinishReason::kTimeout, now);
+}
+
+double EngineCore::next_deadline() const {
+  double next = std::numeric_limits<double>::infinity();
+  if (num_deadlines_ > 0)
+    for (const auto& [id, s] : sequences_) next = std::min(next, s->deadline);
+  return next;
+}
+
 const StepPlan& EngineCore::plan(double now) {
   CHECK(!step_in_flight_);
+  end_late_requests(now);
   if (config_.session_ttl_seconds > 0) sessions_.expire(now - config_.session_ttl_seconds);
-  const StepPlan& plan = scheduler_.plan(now, config_.max_prefill_tokens);
-  for (Sequence* s : scheduler_.planned()) s->in_flight = true;
+  const StepPlan& plan = scheduler_.plan(now);
+  plan_time_ = now;
+  for (Sequence* s : scheduler_.planned()) s->in_flight = true, fair_share_.serve(s->fair_tag);
   step_in_flight_ = !plan.empty();
   return plan;
 }
@@ -272,7 +322,7 @@ void EngineCore::judge(StepResult& result) {
 void EngineCore::complete(StepResult& result, double now) {
   CHECK(step_in_flight_);
   step_in_flight_ = false;
-  scheduler_.advance();
+  scheduler_.advance(now - plan_time_);
   std::vector<Sequence*> planned = scheduler_.planned();
   const auto& slices = scheduler_.current_plan().slices;
   for (size_t i = 0; i < planned.size(); ++i) {

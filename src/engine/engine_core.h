@@ -13,6 +13,7 @@
 
 #include "engine/block_manager.h"
 #include "engine/engine_config.h"
+#include "engine/fair_share.h"
 #include "engine/model_runner.h"
 #include "engine/prefix_cache.h"
 #include "engine/scheduler.h"
@@ -33,6 +34,8 @@ class EngineCore {
   void resume(uint64_t id);  // the consumer of logits has taken the last rows
   void cancel(uint64_t id, double now);
   void cancel_all(double now);
+  // The earliest time at which a request that is here runs out of time; infinity = none.
+  double next_deadline() const;
 
   const StepPlan& plan(double now);
   // Stop ids, observers and masks look at the sampled tokens. Touches nothing that other calls touch.
@@ -63,6 +66,7 @@ class EngineCore {
   };
 
   void check_request(const Request& request) const;
+  void check_queue(int64_t num_tokens) const;
   Sequence& enqueue(std::unique_ptr<Sequence> sequence, double now);
   void attach_session(Sequence& sequence, double now);
   void complete_sequence(Sequence& sequence, const StepSlice& slice, SliceResult& result,
@@ -70,6 +74,7 @@ class EngineCore {
   void finish(Sequence& sequence, FinishReason reason, double now, std::string error = {},
               std::vector<OutputToken> last = {});
   void detach_session(Sequence& sequence, FinishReason reason, double now);
+  void end_late_requests(double now);
 
   EngineConfig config_;
   ModelLimits limits_;
@@ -78,9 +83,12 @@ class EngineCore {
   PrefixCache prefix_;
   SessionStore sessions_;
   Scheduler scheduler_;
+  FairShare fair_share_;
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;
   std::vector<Judgement> judgements_;  // parallel to the planned slices
   bool step_in_flight_ = false;
+  double plan_time_ = 0;
+  int64_t num_deadlines_ = 0;  // of requests that are here
   uint64_t next_id_ = 1;
 };
 

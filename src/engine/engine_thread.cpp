@@ -1,6 +1,8 @@
 #include "engine/engine_thread.h"
 
+#include <algorithm>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <thread>
 
@@ -175,7 +177,7 @@ class ThreadedEngine : public Engine {
     while (!shared_->stop) {
       const StepPlan& plan = core_.plan(seconds_now());
       if (plan.empty()) {
-        shared_->work.wait(lock);
+        sleep(lock);
         continue;
       }
       lock.unlock();
@@ -187,6 +189,14 @@ class ThreadedEngine : public Engine {
     core_.cancel_all(seconds_now());
     shared_->core = nullptr;
     shared_->step_end.notify_all();
+  }
+
+  // Until there may be work, or a waiting request runs out of time.
+  void sleep(std::unique_lock<std::mutex>& lock) {
+    double deadline = core_.next_deadline();
+    if (deadline == std::numeric_limits<double>::infinity()) return shared_->work.wait(lock);
+    double seconds = std::clamp(deadline - seconds_now(), 0.0, 3600.0);
+    shared_->work.wait_for(lock, std::chrono::duration<double>(seconds));
   }
 
   // Nothing that goes wrong in a step may end the process; the requests of the step end with it.

@@ -154,6 +154,17 @@ TEST(EngineThread, ComputeLogitsBesideOtherRequests) {
   EXPECT_EQ(drain(*engine->submit(test_request(20, 2, 1))).finish, FinishReason::kLength);
 }
 
+TEST(EngineThread, ADeadlineEndsAStream) {
+  FakeRunner* runner = nullptr;
+  Request r = test_request(20, 900, 1);
+  r.max_seconds = 0.02;
+  auto engine = make_engine(64, &runner);
+  runner->before_step = [](const StepPlan&) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); };
+  Answer a = drain(*engine->submit(r));
+  EXPECT_EQ(a.finish, FinishReason::kTimeout);
+  EXPECT_LT(a.tokens.size(), 900u);
+}
+
 TEST(EngineThread, IdleUsesNoCpu) {
   auto engine = make_engine();
   drain(*engine->submit(test_request(20, 2, 1)));

@@ -38,4 +38,4 @@ turgo_mutant(lost_cancel engine_core.cpp "if (s.cancelled) return finish(s, Fini
 turgo_mutant(one_token_more engine_core.cpp "s.num_generated() >= s.max_new" "s.num_generated() > s.max_new")
 turgo_mutant(penalty_forgets engine_core.cpp "    s.sampler.add_generated(j.token.token_id);\n" "")
 turgo_mutant(failed_step_kept engine_core.cpp "step_in_flight_ = false;\n  std::vector<Sequence*> planned"
-             "step_in_flight_ = false;\n  scheduler_.advance();\n  std::vector<Sequence*> planned")
+             "step_in_flight_ = false;\n  scheduler_.advance(0);\n  std::vector<Sequence*> planned")

@@ -15,7 +15,7 @@
 
 namespace turgo {
 
-enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
+enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError, kTimeout };
 
 struct OutputToken {
   int32_t token_id = -1;
@@ -59,6 +59,9 @@ struct Request {
   int32_t step = -1;
   std::string owner;     // salt of the prefix cache and owner of the session
   int32_t priority = 0;  // smaller is served first, as in vLLM
+  // > 0: ends with kTimeout so many seconds after it arrived, wherever it then stands. What was streamed by
+  // then stays, as with a cancel.
+  double max_seconds = 0;
 };
 
 struct RequestStats {

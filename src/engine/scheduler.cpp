@@ -26,11 +26,13 @@ bool erase_from(std::vector<Sequence*>& list, Sequence* s) {
 void Scheduler::add(Sequence* s) {
   s->state = Sequence::State::kQueued;
   insert_in_order(queued_, s);
+  num_queued_tokens_ += s->num_tokens();
 }
 
 void Scheduler::remove(Sequence* s) {
   if (s->state == Sequence::State::kQueued) {
     CHECK(erase_from(queued_, s), "sequence {}", s->id);
+    num_queued_tokens_ -= s->num_tokens();
     return;
   }
   CHECK(erase_from(running_, s), "sequence {}", s->id);
@@ -177,32 +179,63 @@ void Scheduler::preempt_for_priority() {
     preempt(running_.back());
 }
 
-const StepPlan& Scheduler::plan(double now, int32_t prefill_rows) {
+// The next chunk of a prompt: as many rows as the budgets of tokens and time leave, and one at least if no
+// other prompt moves in this step, or if it has just been let in.
+void Scheduler::schedule_prefill(Sequence& s, bool is_new) {
+  int32_t rows = std::min(prefill_left_, s.num_pending()), first = s.table.num_tokens;
+  if (s.all_logits) rows = std::min(rows, logits_left_);
+  if (rows <= 0 || s.paused) return;
+  int32_t paced = pacer_.rows_within(seconds_left_, first);
+  if (config_.max_prefill_iters > 0)
+    paced = std::max(paced, (s.num_tokens() + config_.max_prefill_iters - 1) / config_.max_prefill_iters);
+  if (work_.prefill_rows == 0 || is_new) paced = std::max(paced, 1);
+  rows = std::min(rows, paced);
+  if (rows <= 0) return;
+  int32_t before = plan_.num_rows;
+  schedule(s, rows);
+  rows = plan_.num_rows - before;
+  if (rows == 0) return;
+  prefill_left_ -= rows;
+  if (s.all_logits) logits_left_ -= rows;
+  seconds_left_ -= pacer_.prefill_seconds(rows, first);
+  work_.prefill_rows += rows;
+  work_.prefill_keys += StepPacer::keys_of(first, rows);
+}
+
+const StepPlan& Scheduler::plan(double now) {
   plan_ = {};
   planned_.clear();
+  work_ = {};
   preempt_for_priority();
   int64_t preemptions = num_preemptions_;
-  auto num_decodes = static_cast<int32_t>(
-      std::count_if(running_.begin(), running_.end(), [](const Sequence* s) { return s->is_decode(); }));
-  int32_t prefill_left = std::min(std::max(prefill_rows, 1), config_.max_step_rows - num_decodes);
-  int32_t logits_left = config_.max_logits_rows;
+  int32_t num_decodes = 0;
+  int64_t decode_keys = 0;
+  for (const Sequence* s : running_)
+    if (s->is_decode()) ++num_decodes, decode_keys += s->num_tokens();
+  prefill_left_ = config_.max_step_rows - num_decodes;
+  logits_left_ = config_.max_logits_rows;
+  bool fixed = config_.num_tokens_per_iter > 0;
+  if (fixed && num_decodes > 0)
+    prefill_left_ = std::min(prefill_left_, std::max(config_.num_tokens_per_iter - num_decodes, 1));
+  if (!fixed && pacer_.must_measure(num_decodes)) prefill_left_ = 0;
+  seconds_left_ = fixed ? StepPacer::kUnbounded : pacer_.prefill_budget(num_decodes, decode_keys);
 
-  auto schedule_prefill = [&](Sequence& s) {
-    int32_t rows = s.all_logits ? std::min(prefill_left, logits_left) : prefill_left;
-    if (rows <= 0 || s.paused) return;
-    int32_t before = plan_.num_rows;
-    schedule(s, rows);
-    prefill_left -= plan_.num_rows - before;
-    if (s.all_logits) logits_left -= plan_.num_rows - before;
-  };
   for (size_t i = 0; i < running_.size(); ++i) {
     Sequence& s = *running_[i];
-    s.is_decode() ? schedule(s, 1) : schedule_prefill(s);
+    if (!s.is_decode()) {
+      schedule_prefill(s, false);
+      continue;
+    }
+    int32_t before = plan_.num_rows, keys = s.num_tokens();
+    schedule(s, 1);
+    work_.num_decodes += plan_.num_rows - before;
+    work_.decode_keys += plan_.num_rows > before ? keys : 0;
   }
   if (num_preemptions_ > preemptions) return plan_;
 
-  for (size_t i = 0; i < queued_.size() && prefill_left > 0;) {
+  for (size_t i = 0; i < queued_.size() && prefill_left_ > 0;) {
     Sequence& s = *queued_[i];
+    if (work_.prefill_rows > 0 && pacer_.rows_within(seconds_left_, 0) == 0) break;
     if (is_being_computed(s)) {
       ++i;
       continue;
@@ -210,13 +243,15 @@ const StepPlan& Scheduler::plan(double now, int32_t prefill_rows) {
     Admission admission = prepare(s);
     if (!fits(admission)) break;
     queued_.erase(queued_.begin() + static_cast<ptrdiff_t>(i));
+    num_queued_tokens_ -= s.num_tokens();
     admit(s, admission, now);
-    schedule_prefill(s);
+    schedule_prefill(s, true);
   }
   return plan_;
 }
 
-void Scheduler::advance() {
+void Scheduler::advance(double seconds) {
+  pacer_.observe(work_, seconds);
   for (size_t i = 0; i < planned_.size(); ++i) {
     Sequence& s = *planned_[i];
     s.table.num_tokens += plan_.slices[i].num_rows;

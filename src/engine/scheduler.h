@@ -1,5 +1,6 @@
 // Decides what a step computes. Pure logic: no clock of its own, no threads, no memory of blocks.
-//   - Decodes first, one row each; prefill chunks fill the token budget in order of (priority, arrival).
+//   - Decodes first, one row each; prefill chunks fill the budgets of tokens and time in order of (priority,
+//     owner's turn, arrival).
 //   - Queued sequences enter in that order as soon as the blocks of their whole context are there. The one
 //     served last is preempted when a running one lacks a block; its blocks become cached, and what was taken
 //     of them meanwhile is recomputed from its tokens.
@@ -11,14 +12,18 @@
 
 #include "engine/prefix_cache.h"
 #include "engine/sequence.h"
+#include "engine/step_pacer.h"
 #include "engine/step_plan.h"
 
 namespace turgo {
 
 struct SchedulerConfig {
   int32_t max_batch_size = 128;
-  int32_t max_step_rows = 512;    // token budget of a step
-  int32_t max_logits_rows = 512;  // of which from all_logits sequences
+  int32_t max_step_rows = 512;      // token budget of a step
+  int32_t max_logits_rows = 512;    // of which from all_logits sequences
+  int32_t num_tokens_per_iter = 0;  // rows of a step with decodes; 0 = as the pacer says
+  int32_t max_prefill_iters = 0;    // chunks that a prompt may be cut into; 0 = any number
+  double step_stretch = 0;          // StepPacer
   int32_t hidden_size = 0;
   bool enable_prefix_caching = true;
 };
@@ -26,18 +31,22 @@ struct SchedulerConfig {
 class Scheduler {
  public:
   Scheduler(const SchedulerConfig& config, BlockManager& blocks, PrefixCache& prefix)
-      : config_(config), blocks_(blocks), prefix_(prefix) {}
+      : config_(config), blocks_(blocks), prefix_(prefix), pacer_(config.step_stretch) {}
 
   void add(Sequence* sequence);     // queued
   void remove(Sequence* sequence);  // from wherever it is; its table is unpinned
-  // The next step. prefill_rows bounds the rows of prefill chunks (pacing), at least one is given.
-  const StepPlan& plan(double now, int32_t prefill_rows);
-  // The planned step was computed: advances tables and registers full blocks.
-  void advance();
+  // The next step.
+  const StepPlan& plan(double now);
+  // The planned step was computed in so many seconds (0 = not measured): advances tables and registers full
+  // blocks.
+  void advance(double seconds);
 
   const std::vector<Sequence*>& queued() const { return queued_; }    // in order
   const std::vector<Sequence*>& running() const { return running_; }  // in order
   int64_t num_preemptions() const { return num_preemptions_; }
+  int64_t num_queued_tokens() const { return num_queued_tokens_; }
+  const StepPacer& pacer() const { return pacer_; }
+  const StepWork& planned_work() const { return work_; }
 
   // The sequences of the planned step, parallel to its slices.
   const std::vector<Sequence*>& planned() const { return planned_; }
@@ -55,6 +64,7 @@ class Scheduler {
   bool fits(const Admission& admission) const;
   void admit(Sequence& sequence, Admission& admission, double now);
   void preempt_for_priority();
+  void schedule_prefill(Sequence& sequence, bool is_new);
   bool is_being_computed(const Sequence& sequence) const;
   void schedule(Sequence& sequence, int32_t rows);
 
@@ -63,7 +73,13 @@ class Scheduler {
   PrefixCache& prefix_;
   std::vector<Sequence*> queued_, running_, planned_;
   StepPlan plan_;
-  int64_t num_preemptions_ = 0;
+  int64_t num_preemptions_ = 0, num_queued_tokens_ = 0;
+
+  StepPacer pacer_;
+  StepWork work_;             // of the planned step
+  int32_t prefill_left_ = 0;  // rows that prompts may still take in the step that is being planned
+  int32_t logits_left_ = 0;   // of which from all_logits sequences
+  double seconds_left_ = 0;   // and their time
 };
 
 }  // namespace turgo

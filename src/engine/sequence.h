@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,7 +32,8 @@ struct Session;
 struct Sequence {
   enum class State : uint8_t { kQueued, kRunning };
 
-  uint64_t id = 0;  // arrival order
+  uint64_t id = 0;       // arrival order
+  int64_t fair_tag = 0;  // order between owners, see FairShare
   Request request;
   std::shared_ptr<EventSink> sink;
   Session* session = nullptr;
@@ -58,6 +60,7 @@ struct Sequence {
 
   RequestStats stats;
   double submit_time = 0, admit_time = 0, first_token_time = 0;
+  double deadline = std::numeric_limits<double>::infinity();
 
   int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }
   int32_t num_generated() const { return num_tokens() - num_prompt; }
@@ -77,9 +80,10 @@ struct Sequence {
   std::optional<std::string> embedding_key(int32_t begin, int32_t end) const;
 };
 
-// Served first: smaller priority, then earlier arrival.
+// Served first: smaller priority, then whose owner's turn it is, then earlier arrival.
 inline bool served_before(const Sequence& a, const Sequence& b) {
   if (a.request.priority != b.request.priority) return a.request.priority < b.request.priority;
+  if (a.fair_tag != b.fair_tag) return a.fair_tag < b.fair_tag;
   return a.id < b.id;
 }
 

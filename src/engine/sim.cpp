@@ -44,6 +44,9 @@ struct User : EventSink {
   bool drop_last = false;
   bool all_logits = false, wants_resume = false;
   bool was_cancelled = false, step_failed = false, began = false;
+  bool only_of_owner = false;  // when it came, its owner had no other
+  double deadline = 1e300;
+  int32_t prompt_length = 0;
 
   std::vector<int32_t> tokens;
   int64_t num_logits_rows = 0;
@@ -75,10 +78,20 @@ class Simulation {
   explicit Simulation(uint64_t seed) : rng_(seed) {
     config_.max_batch_size = pick(1, 8);
     config_.max_prefill_tokens = chance(30) ? pick(1, 16) : pick(16, 120);
+    if (chance(10)) config_.num_tokens_per_iter = pick(1, 64);
+    if (chance(10)) config_.max_prefill_iters = pick(1, 8);
+    if (chance(10)) config_.step_stretch = 0;
+    decode_cost_ = 0.001 * pick(2, 50);
+    row_cost_ = decode_cost_ * 0.01 * pick(3, 60);
+    key_cost_ = row_cost_ * 0.0005 * pick(0, 4);
+    noise_percent_ = pick(0, 8);
+    many_owners_ = chance(30);
+    late_percent_ = chance(30) ? pick(5, 40) : 0;
     config_.max_queue = pick(2, 20);
+    if (chance(20)) config_.max_queue_tokens = pick(10, 1000);
     config_.enable_prefix_caching = chance(70);
     config_.max_sessions = pick(2, 8);
-    config_.session_ttl_seconds = chance(30) ? 50 : 0;
+    config_.session_ttl_seconds = chance(30) ? 5 : 0;
     limits_.vocab_size = 31;
     limits_.hidden_size = 2;
     limits_.session_len = pick(70, 600);
@@ -129,7 +142,7 @@ class Simulation {
   void trace(uint64_t v) { report_.trace_hash = FakeModel::mix(report_.trace_hash + 1, v); }
 
   void round(int arrival_percent) {
-    now_ += pick(1, 10) * 0.1;
+    now_ += chance(50) ? 0 : pick(1, 10) * decode_cost_;
     if (chance(arrival_percent)) arrive();
     if (chance(cancel_percent_)) cancel_one();
     if (chance(stateful_ ? 15 : 3)) touch_sessions();
@@ -137,7 +150,10 @@ class Simulation {
       if (u->wants_resume && chance(40)) u->wants_resume = false, core_->resume(id);
 
     const StepPlan& plan = core_->plan(now_);
+    for (auto& [id, u] : users_)
+      require(u->deadline > now_ || u->num_ends > 0, "request {} lives on after its deadline", id);
     check_plan(plan);
+    double seconds = run_time(plan);
     if (plan.empty()) {
       for (const Sequence* s : core_->scheduler().running())
         require(s->paused, "request {} is running but nothing is planned", s->id);
@@ -152,13 +168,15 @@ class Simulation {
     if (chance(fail_percent_)) {
       for (const StepSlice& s : plan.slices) users_.at(s.sequence_id)->step_failed = true;
       if (chance(cancel_percent_)) cancel_one();
+      now_ += seconds;
       core_->fail_step("simulated", now_);
     } else {
       runner_->execute(plan, result);
+      now_ += seconds;
       if (chance(cancel_percent_)) cancel_one();
       if (chance(arrival_percent)) arrive();
       core_->judge(result);
-      core_->complete(result, now_ + 0.05);
+      core_->complete(result, now_);
     }
     core_->check();
     for (auto& [id, u] : users_)
@@ -178,13 +196,40 @@ class Simulation {
       if (u.began) continue;
       u.began = true;
       if (share_prompts_) continue;  // waiting for another's blocks may change the order
-      for (const Sequence* q : core_->scheduler().queued())
-        require(q->request.priority > u.request.priority || q->id > u.id || q->started,
-                "request {} began before {} of its class", u.id, q->id);
+      for (const Sequence* q : core_->scheduler().queued()) {
+        if (q->request.priority > u.request.priority || q->id > u.id || q->started) continue;
+        require(q->request.owner != u.request.owner, "request {} began before {} of its class", u.id, q->id);
+        require(!users_.at(q->id)->only_of_owner, "request {} began before {}, the only one of its owner",
+                u.id, q->id);
+      }
     }
     require(rows == plan.num_rows && rows <= limits_.max_rows, "{} rows planned, the model takes {}", rows,
             limits_.max_rows);
     core_->check();
+  }
+
+  // How long the machine takes for a step, and that the time budget was kept.
+  double run_time(const StepPlan& plan) {
+    int32_t decodes = 0, rows = 0;
+    double decode_keys = 0, prefill_keys = 0;
+    for (const StepSlice& s : plan.slices) {
+      bool decode = s.num_rows == 1 && s.sampler && s.first_index >= users_.at(s.sequence_id)->prompt_length;
+      (decode ? decodes : rows) += s.num_rows;
+      (decode ? decode_keys : prefill_keys) += (s.first_index + s.num_rows / 2.0) * s.num_rows;
+    }
+    double alone = decode_cost_ * (1 + 0.02 * decodes) + key_cost_ * decode_keys;
+    double seconds = alone + row_cost_ * rows + key_cost_ * prefill_keys;
+    bool paced = config_.step_stretch > 0 && !config_.num_tokens_per_iter && !config_.max_prefill_iters;
+    bool as_planned = core_->scheduler().planned_work().num_decodes == decodes;  // none has just come back
+    if (paced && as_planned && decodes > 0 && rows > 1 && num_decode_steps_ >= 20 &&
+        num_prefill_steps_ >= 20) {
+      ++report_.num_paced_steps;
+      report_.num_slow_steps += seconds > 3 * alone;
+      require(seconds <= 8 * alone, "a step of {} decodes and {} rows takes {:.1f} times its decodes",
+              decodes, rows, seconds / alone);
+    }
+    (rows > 0 ? num_prefill_steps_ : num_decode_steps_) += 1;
+    return seconds * (1 + 0.01 * pick(0, noise_percent_));
   }
 
   void arrive() {
@@ -213,6 +258,11 @@ class Simulation {
     if (chance(15)) r.stop_token_ids = {pick(0, 28)};
     r.priority = chance(80) ? 0 : pick(-1, 1);
     r.owner = chance(stateful_ ? 95 : 70) ? "" : "other";
+    if (many_owners_ && chance(30)) r.owner = std::to_string(pick(0, 50));
+    u->only_of_owner = std::none_of(users_.begin(), users_.end(), [&](const auto& other) {
+      return other.second->num_ends == 0 && other.second->request.owner == r.owner;
+    });
+    if (chance(late_percent_)) r.max_seconds = decode_cost_ * pick(1, 100);
     if (chance(20)) {
       u->stop_after = pick(1, 40);
       u->drop_last = chance(50);
@@ -230,7 +280,10 @@ class Simulation {
     try {
       if (chance(3) && r.embeddings.empty()) {
         u->all_logits = true;
+        u->only_of_owner = false;
+        r.owner.clear();
         r.session_id.clear();
+        r.max_seconds = 0;
         u->context = r.input_ids;
         r.priority = 0;
         u->id = core_->submit_logits(r.input_ids, u, now_);
@@ -240,6 +293,8 @@ class Simulation {
     } catch (const Error&) {
       return;  // refused
     }
+    if (r.max_seconds > 0) u->deadline = now_ + r.max_seconds;
+    u->prompt_length = static_cast<int32_t>(u->context.size());
     ++report_.num_requests;
     trace(u->id);
     users_[u->id] = u;
@@ -341,10 +396,18 @@ class Simulation {
     }
   }
 
+  static bool ended_early(const User& u) {
+    return u.finish == FinishReason::kCancelled || u.finish == FinishReason::kTimeout;
+  }
+
   void judge_end(const User& u) {
     if (u.finish == FinishReason::kCancelled) {
       ++report_.num_cancelled;
       require(u.was_cancelled, "request {} was cancelled by nobody", u.id);
+    }
+    if (u.finish == FinishReason::kTimeout) {
+      ++report_.num_timeouts;
+      require(u.deadline <= now_, "request {} was ended before its deadline", u.id);
     }
     if (u.all_logits) {
       if (u.finish == FinishReason::kLength)
@@ -354,7 +417,7 @@ class Simulation {
     }
     FinishReason finish{};
     auto tokens = expected(u, finish);
-    bool cut = u.finish == FinishReason::kCancelled || (u.step_failed && u.finish == FinishReason::kError);
+    bool cut = ended_early(u) || (u.step_failed && u.finish == FinishReason::kError);
     if (u.finish == FinishReason::kError) ++report_.num_failed;
     if (cut) {
       require(u.tokens.size() <= tokens.size(), "request {}: {} tokens, {} exist", u.id, u.tokens.size(),
@@ -370,7 +433,7 @@ class Simulation {
   void check_session(const User& u) {
     if (u.request.session_id.empty()) return;
     const Session* s = core_->sessions().find(u.request.session_id, u.request.owner);
-    bool unchanged = u.finish == FinishReason::kError || (u.finish == FinishReason::kCancelled && !u.began);
+    bool unchanged = u.finish == FinishReason::kError || (ended_early(u) && !u.began);
     std::vector<int32_t> want = u.session_before;
     if (!unchanged) {
       want = u.context;
@@ -385,7 +448,9 @@ class Simulation {
   void settle() {
     require(users_.empty(), "{} requests were forgotten", users_.size());
     require(core_->blocks().num_active() == 0, "{} blocks stay active", core_->blocks().num_active());
-    for (const char* owner : {"", "other"})
+    std::vector<std::string> owners = {"", "other"};
+    for (int i = 0; i <= 50; ++i) owners.push_back(std::to_string(i));
+    for (const std::string& owner : owners)
       for (const Session* s : core_->sessions().list(owner)) core_->end_session(s->id, owner);
     core_->check();
     auto cached = static_cast<size_t>(core_->blocks().num_cached());
@@ -400,7 +465,10 @@ class Simulation {
   ModelLimits limits_;
   int32_t num_blocks_ = 0;
   bool share_prompts_ = false, poison_ = false, pressure_ = false, stateful_ = false;
-  int cancel_percent_ = 0, fail_percent_ = 0;
+  bool many_owners_ = false;
+  int cancel_percent_ = 0, fail_percent_ = 0, late_percent_ = 0, noise_percent_ = 0;
+  double decode_cost_ = 0, row_cost_ = 0, key_cost_ = 0;
+  int num_decode_steps_ = 0, num_prefill_steps_ = 0;
   double now_ = 1;
   std::unique_ptr<FakeRunner> runner_;
   std::unique_ptr<EngineCore> core_;

@@ -25,11 +25,16 @@ int run(uint64_t first, uint64_t count) {
     sum.num_steps += r.num_steps;
     sum.num_preemptions += r.num_preemptions;
     sum.num_cancelled += r.num_cancelled;
+    sum.num_paced_steps += r.num_paced_steps;
+    sum.num_slow_steps += r.num_slow_steps;
   }
-  std::printf("%llu seeds: %lld requests, %lld steps, %lld preemptions, %lld cancels, no violation\n",
-              static_cast<unsigned long long>(count), static_cast<long long>(sum.num_requests),
-              static_cast<long long>(sum.num_steps), static_cast<long long>(sum.num_preemptions),
-              static_cast<long long>(sum.num_cancelled));
+  std::printf(
+      "%llu seeds: %lld requests, %lld steps, %lld preemptions, %lld cancels, "
+      "%lld of %lld paced steps slow; no violation\n",
+      static_cast<unsigned long long>(count), static_cast<long long>(sum.num_requests),
+      static_cast<long long>(sum.num_steps), static_cast<long long>(sum.num_preemptions),
+      static_cast<long long>(sum.num_cancelled), static_cast<long long>(sum.num_slow_steps),
+      static_cast<long long>(sum.num_paced_steps));
   return 0;
 }
 

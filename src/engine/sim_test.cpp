@@ -16,12 +16,18 @@ TEST(Simulation, TwoHundredSeedsKeepAllPromises) {
     sum.num_cancelled += r.num_cancelled;
     sum.num_failed += r.num_failed;
     sum.num_cached_tokens += r.num_cached_tokens;
+    sum.num_timeouts += r.num_timeouts;
+    sum.num_paced_steps += r.num_paced_steps;
+    sum.num_slow_steps += r.num_slow_steps;
   }
   EXPECT_GT(sum.num_requests, 2000);
   EXPECT_GT(sum.num_preemptions, 200);
   EXPECT_GT(sum.num_cancelled, 200);
   EXPECT_GT(sum.num_failed, 100);
   EXPECT_GT(sum.num_cached_tokens, 10000);
+  EXPECT_GT(sum.num_timeouts, 100);
+  EXPECT_GT(sum.num_paced_steps, 1000);
+  EXPECT_LT(sum.num_slow_steps * 100, sum.num_paced_steps);
 }
 
 TEST(Simulation, ASeedReplaysExactly) {

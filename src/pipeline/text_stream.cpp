@@ -14,6 +14,8 @@ const char* finish_reason_name(FinishReason reason) {
       return "cancelled";
     case FinishReason::kError:
       return "error";
+    case FinishReason::kTimeout:
+      return "timeout";
     case FinishReason::kNone:
       break;
   }

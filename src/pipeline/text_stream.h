@@ -30,7 +30,7 @@ struct Answer {
   int32_t num_input_tokens = 0;  // the whole prompt, also what the session knew already
 };
 
-const char* finish_reason_name(FinishReason reason);  // "stop", "length", "cancelled", "error"
+const char* finish_reason_name(FinishReason reason);  // "stop", "length", "cancelled", "error", "timeout"
 
 class TextStream {
  public:
