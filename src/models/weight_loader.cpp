@@ -52,21 +52,57 @@ void WeightLoader::check_plan() const {
          plan.world - 1, plan.rank);
   for (size_t i = 0; i < config_.layers.size() && plan.world > 1; ++i) {
     const LayerConfig& l = config_.layers[i];
-    bool kv = l.num_kv_heads == 0 || l.num_kv_heads % plan.world == 0 || plan.world % l.num_kv_heads == 0;
-    if (l.num_heads % plan.world || l.intermediate_size % plan.world || !kv)
+    const int kv = l.num_kv_heads, world = plan.world;
+    const bool heads_fit =
+        l.attention == AttentionKind::kNone || kv >= world || (world % kv == 0 && l.num_heads % world == 0);
+    if (!heads_fit)
+      fail(
+          ErrorCode::kInvalidArgument,
+          "{} ranks can not share layer {}: expected at least as many kv heads as ranks, or ranks that are a "
+          "multiple of the kv heads and divide the heads; it has {} heads and {} kv heads; use a smaller "
+          "--tp",
+          world, i, l.num_heads, kv);
+    if (l.mlp != MlpKind::kNone && width_share(static_cast<int>(i), 0).end == 0)
       fail(ErrorCode::kInvalidArgument,
-           "{} ranks can not share layer {}: {} heads, {} kv heads and width {} must divide evenly; use a "
-           "smaller tensor-parallel size",
-           plan.world, i, l.num_heads, l.num_kv_heads, l.intermediate_size);
+           "{} ranks can not share layer {}: its MLP is {} wide; use a smaller --tp", world, i,
+           l.intermediate_size);
   }
+}
+
+// Whole groups of a kv head with its query heads go to a rank, one more to some where they do not divide;
+// with fewer kv heads than ranks, several ranks hold a copy of one and share its query heads.
+WeightLoader::HeadShare WeightLoader::head_share(int layer) const {
+  const LayerConfig& l = config_.layers[static_cast<size_t>(layer)];
+  const int rank = options_.plan.rank, world = options_.plan.world;
+  const int64_t group = l.num_heads / l.num_kv_heads;
+  if (l.num_kv_heads >= world) {
+    Range kv = split_range(l.num_kv_heads, world, rank);
+    return {kv.begin * group, (kv.end - kv.begin) * group, kv.begin, kv.end - kv.begin};
+  }
+  const int64_t heads = l.num_heads / world;
+  return {rank * heads, heads, rank * heads / group, 1};
+}
+
+// Rows of gate and up, columns of down, in whole blocks of down's type.
+Range WeightLoader::width_share(int layer, int rank) const {
+  const RawTensor* down = tensor(kDown, layer);
+  return split_range(config_.layers[static_cast<size_t>(layer)].intermediate_size, options_.plan.world, rank,
+                     dtype_info(down->dtype).block_size);
 }
 
 DecoderConfig WeightLoader::local_config() const {
   DecoderConfig c = config_;
-  for (LayerConfig& l : c.layers) {
-    l.num_heads /= options_.plan.world;
-    l.num_kv_heads = l.num_kv_heads ? std::max(1, l.num_kv_heads / options_.plan.world) : 0;
-    l.intermediate_size /= options_.plan.world;
+  for (int i = 0; i < c.num_layers(); ++i) {
+    LayerConfig& l = c.layers[static_cast<size_t>(i)];
+    if (l.attention != AttentionKind::kNone) {
+      HeadShare share = head_share(i);
+      l.num_heads = static_cast<int32_t>(share.heads);
+      l.num_kv_heads = static_cast<int32_t>(share.kv_heads);
+    }
+    if (l.mlp != MlpKind::kNone) {
+      Range width = width_share(i, options_.plan.rank);
+      l.intermediate_size = static_cast<int32_t>(width.end - width.begin);
+    }
   }
   return c;
 }
@@ -91,25 +127,25 @@ WeightLoader::LinearPlan WeightLoader::plan_qkv(int layer) const {
   const LayerConfig& l = config_.layers[static_cast<size_t>(layer)];
   const int rank = options_.plan.rank, world = options_.plan.world;
   const int64_t dim = l.head_dim, group = l.num_heads / l.num_kv_heads;
-  const int64_t heads = l.num_heads / world, kv_heads = std::max(1, l.num_kv_heads / world);
-  const int64_t first_kv = rank * heads / group;
+  const auto [first_head, heads, first_kv, kv_heads] = head_share(layer);
   LinearPlan plan;
   plan.shard = {l.num_kv_heads < world ? Shard::kKvReplicated : Shard::kColumn, rank, world};
   const RawTensor* grouped = tensor(kGroupedQkv, layer);
   if (!grouped) {
-    add(plan, kQ, layer, RowSource::rows(*tensor(kQ, layer), rank * heads * dim, heads * dim));
+    add(plan, kQ, layer, RowSource::rows(*tensor(kQ, layer), first_head * dim, heads * dim));
     for (WeightRole role : {kK, kV})
       add(plan, role, layer, RowSource::rows(*tensor(role, layer), first_kv * dim, kv_heads * dim));
     return plan;
   }
+  const int64_t grouped_begin = first_kv * (group + 2) * dim;
   auto part = [&](int64_t rows, int64_t offset, int64_t run) {
-    RowSource s = RowSource::rows(*grouped, first_kv * (group + 2) * dim + offset, rows);
+    RowSource s = RowSource::rows(*grouped, grouped_begin + offset, rows);
     s.run = run;
     s.stride = (group + 2) * dim;
     return s;
   };
   int64_t run = std::min(heads, group) * dim;  // less than a group where ranks share a kv head
-  add(plan, kGroupedQkv, layer, part(heads * dim, rank * heads % group * dim, run));
+  add(plan, kGroupedQkv, layer, part(heads * dim, first_head % group * dim, run));
   add(plan, kGroupedQkv, layer, part(kv_heads * dim, group * dim, dim));
   add(plan, kGroupedQkv, layer, part(kv_heads * dim, (group + 1) * dim, dim));
   return plan;
@@ -120,19 +156,19 @@ WeightLoader::LinearPlan WeightLoader::plan_rows(int layer, std::vector<WeightRo
   plan.shard = {Shard::kColumn, options_.plan.rank, options_.plan.world};
   for (WeightRole role : roles) {
     const RawTensor& t = *tensor(role, layer);
-    int64_t rows = t.shape[0] / options_.plan.world;
-    add(plan, role, layer, RowSource::rows(t, options_.plan.rank * rows, rows));
+    Range rows = width_share(layer, options_.plan.rank);
+    add(plan, role, layer, RowSource::rows(t, rows.begin, rows.end - rows.begin));
   }
   return plan;
 }
 
-WeightLoader::LinearPlan WeightLoader::plan_columns(int layer, WeightRole role, int64_t k) const {
+WeightLoader::LinearPlan WeightLoader::plan_columns(int layer, WeightRole role, Range columns) const {
   const RawTensor& t = *tensor(role, layer);
   LinearPlan plan;
   plan.shard = {Shard::kRow, options_.plan.rank, options_.plan.world};
   RowSource s = RowSource::all(t);
-  s.k_begin = options_.plan.rank * k;
-  s.k = k;
+  s.k_begin = columns.begin;
+  s.k = columns.end - columns.begin;
   int64_t block = dtype_info(t.dtype).block_size;
   if (s.k_begin % block || s.k % block)
     fail(ErrorCode::kInvalidArgument,
@@ -200,15 +236,15 @@ void WeightLoader::drop(const RawTensor* t) {
 LayerWeights WeightLoader::load_layer(int i) {
   const LayerConfig& l = config_.layers[static_cast<size_t>(i)];
   const bool attention = l.attention != AttentionKind::kNone, mlp = l.mlp != MlpKind::kNone;
-  const int world = options_.plan.world;
   LinearPlan qkv, o, gate_up, down;
   if (attention) {
+    HeadShare share = head_share(i);
     qkv = plan_qkv(i);
-    o = plan_columns(i, kO, int64_t{l.num_heads} / world * l.head_dim);
+    o = plan_columns(i, kO, {share.first_head * l.head_dim, (share.first_head + share.heads) * l.head_dim});
   }
   if (mlp) {
     gate_up = plan_rows(i, {kGate, kUp});
-    down = plan_columns(i, kDown, l.intermediate_size / world);
+    down = plan_columns(i, kDown, width_share(i, options_.plan.rank));
   }
   int64_t size = 0;
   for (const LinearPlan* plan : {&qkv, &o, &gate_up, &down}) {

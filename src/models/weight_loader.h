@@ -27,12 +27,17 @@ class WeightLoader {
     std::vector<RowSource> bias;  // empty, or one per entry of rows (tensor null: zeros)
     ShardSpec shard;
   };
+  struct HeadShare {
+    int64_t first_head, heads, first_kv, kv_heads;
+  };
+  HeadShare head_share(int layer) const;
+  Range width_share(int layer, int rank) const;
   const RawTensor* tensor(WeightRole role, int layer, bool bias = false) const;
   void check_plan() const;
   void add(LinearPlan& plan, WeightRole role, int layer, RowSource slice) const;
   LinearPlan plan_qkv(int layer) const;
-  LinearPlan plan_rows(int layer, std::vector<WeightRole> roles) const;     // gate | up
-  LinearPlan plan_columns(int layer, WeightRole role, int64_t part) const;  // o, down: this rank's columns
+  LinearPlan plan_rows(int layer, std::vector<WeightRole> roles) const;      // gate | up
+  LinearPlan plan_columns(int layer, WeightRole role, Range columns) const;  // o, down
   LinearPlan plan_head(const RawTensor& table, bool sharded) const;
 
   LinearWeight pack(const LinearPlan& plan, WeightBuffer& buffer, std::string name);
