@@ -7,6 +7,7 @@ The peer also runs its own best format of the model; that file is requantised, s
 import argparse
 import datetime
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def turgo_bench(model: pathlib.Path, args) -> dict:
-    out = subprocess.run([str(ROOT / "build/bin/turgo"), "bench", str(model), "--prompt-tokens", str(args.prompt_tokens),
+    out = subprocess.run([os.environ.get("TURGO_BIN") or str(ROOT / "build/bin/turgo"), "bench", str(model), "--prompt-tokens", str(args.prompt_tokens),
                           "--gen-tokens", str(args.gen_tokens), "--repeat", "1", "--threads", str(args.threads),
                           "--json"], check=True, capture_output=True, text=True).stdout
     return json.loads(out)
