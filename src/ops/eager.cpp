@@ -51,8 +51,9 @@ class Scratch {
 
 class EagerExecutor final : public Executor {
  public:
-  EagerExecutor(std::shared_ptr<ThreadTeam> team, const KernelTable& kernels, Precision precision)
-      : team_(std::move(team)), kernels_(kernels), precision_(precision) {}
+  EagerExecutor(std::shared_ptr<ThreadTeam> team, const KernelTable& kernels, Precision precision,
+                std::shared_ptr<Group> group)
+      : team_(std::move(team)), kernels_(kernels), precision_(precision), group_(std::move(group)) {}
 
   std::shared_ptr<void> allocate(int64_t size_bytes) override {
     CHECK(size_bytes >= 0, "{} bytes", size_bytes);
@@ -90,12 +91,12 @@ class EagerExecutor final : public Executor {
     });
   }
 
-  void all_reduce(TensorView) override {}  // one rank: the sum is there already
-  void all_gather(TensorView local, TensorView full) override {
-    CHECK_EQ(local.shape.numel(), full.shape.numel());
-    for (int64_t t = 0; t < local.shape[0]; ++t)
-      std::memcpy(row(full, t), row(local, t), local.shape[1] * sizeof(float));
+  void all_reduce(TensorView x) override {
+    if (world() == 1) return;  // the sum is there already
+    CHECK_EQ(x.stride(), x.shape[1]);
+    group_->all_reduce(x.as<float>(), x.shape.numel());
   }
+  void all_gather(TensorView local, TensorView full) override;
 
   void host_phase(int64_t n, std::function<void(int64_t)> f) override {
     std::atomic<int64_t> next{0};
@@ -120,6 +121,7 @@ class EagerExecutor final : public Executor {
   };
 
   static float* row(const TensorView& t, int64_t i) { return t.as<float>() + i * t.stride(); }
+  int world() const { return group_ ? group_->size() : 1; }
 
   const PackedSegments& segments(const LinearWeight& w) const {
     const auto* packed = std::get_if<PackedSegments>(&w.data);
@@ -130,13 +132,15 @@ class EagerExecutor final : public Executor {
   Linear prepare(const TensorView& x, NormWeight norm, const LinearWeight& weight, int64_t m);
   void pack_phase(const Linear& lin, int rank, const int32_t* gather);
   void gemm_phase(const Linear& lin, int rank, float* y, int64_t y_stride, bool accumulate);
+  void add_branch(const ProjectArgs& a, float* out, int rank);
   void store_qkv_row(const QkvArgs& a, const SequenceRows& seq, int64_t i, const float* qkv_row,
                      const float* cos_sin);
 
   std::shared_ptr<ThreadTeam> team_;
   const KernelTable& kernels_;
   Precision precision_;
-  Scratch normed_, packed_[2], output_, angles_;
+  std::shared_ptr<Group> group_;
+  Scratch normed_, packed_[2], output_, angles_, gathered_;
 };
 
 EagerExecutor::Linear EagerExecutor::prepare(const TensorView& x, NormWeight norm, const LinearWeight& weight,
@@ -344,10 +348,30 @@ void EagerExecutor::attend(const AttendArgs& a) {
   });
 }
 
+// Ranks hold columns of `full` in rank order. A null `full` only takes part: this rank does not look at it.
+void EagerExecutor::all_gather(TensorView local, TensorView full) {
+  const int64_t rows = local.shape[0], n = local.shape[1];
+  CHECK_EQ(rows, full.shape[0]);
+  CHECK_EQ(n * world(), full.shape[1]);
+  if (world() == 1) {
+    for (int64_t t = 0; t < rows; ++t) std::memcpy(row(full, t), row(local, t), n * sizeof(float));
+    return;
+  }
+  CHECK_EQ(local.stride(), n);
+  auto* parts =
+      reinterpret_cast<float*>(gathered_.get(rows * n * world() * static_cast<int64_t>(sizeof(float))));
+  group_->all_gather(local.as<float>(), rows * n, parts);
+  if (!full) return;
+  for (int64_t t = 0; t < rows; ++t)
+    for (int r = 0; r < world(); ++r)
+      std::memcpy(row(full, t) + r * n, parts + (r * rows + t) * n, n * sizeof(float));
+}
+
 void EagerExecutor::project(const ProjectArgs& a) {
   int64_t m = a.x.shape[0], n = a.weight->n;
   Linear lin = prepare(a.x, {}, *a.weight, m);
-  bool direct = !a.post_norm && a.residual_scale == 1;
+  bool partial = world() > 1 && a.weight->shard.kind == Shard::kRow;
+  bool direct = !a.post_norm && a.residual_scale == 1 && !partial;
   float* out =
       direct ? nullptr : reinterpret_cast<float*>(output_.get(m * n * static_cast<int64_t>(sizeof(float))));
   team_->run([&](int rank) {
@@ -358,15 +382,25 @@ void EagerExecutor::project(const ProjectArgs& a) {
       return;
     }
     gemm_phase(lin, rank, out, n, false);
+    if (partial) return;
     team_->barrier();
-    Range r = split_range(m, team_->size(), rank);
-    for (int64_t t = r.begin; t < r.end; ++t) {
-      float* branch = out + t * n;
-      if (a.post_norm) kernels_.rms_norm(branch, a.post_norm.weight, a.post_norm.eps, n, branch);
-      if (a.residual_scale != 1) kernels_.scale(a.residual_scale, n, branch);
-      kernels_.add(branch, n, row(a.hidden, t));
-    }
+    add_branch(a, out, rank);
   });
+  if (!partial) return;
+  group_->all_reduce(out, m * n);
+  team_->run([&](int rank) { add_branch(a, out, rank); });
+}
+
+// This thread's rows of hidden += residual_scale * post_norm(out).
+void EagerExecutor::add_branch(const ProjectArgs& a, float* out, int rank) {
+  const int64_t n = a.weight->n;
+  Range r = split_range(a.x.shape[0], team_->size(), rank);
+  for (int64_t t = r.begin; t < r.end; ++t) {
+    float* branch = out + t * n;
+    if (a.post_norm) kernels_.rms_norm(branch, a.post_norm.weight, a.post_norm.eps, n, branch);
+    if (a.residual_scale != 1) kernels_.scale(a.residual_scale, n, branch);
+    kernels_.add(branch, n, row(a.hidden, t));
+  }
 }
 
 void EagerExecutor::gate_up(const GateUpArgs& a) {
@@ -400,20 +434,28 @@ void EagerExecutor::logits(const LogitsArgs& a) {
   auto m = static_cast<int64_t>(a.rows.size());
   if (m == 0) return;
   int64_t n = a.head->n;
-  CHECK_EQ(n, a.logits.shape[1]);
+  bool sharded = world() > 1 && a.head->shard.kind == Shard::kColumn;
+  CHECK_EQ(sharded ? n * world() : n, a.logits.shape[1]);
+  if (!sharded && !a.logits) return;
   Linear lin = prepare(a.hidden, a.norm, *a.head, m);
+  TensorView out = a.logits;
+  if (sharded) {
+    void* local = output_.get(m * n * static_cast<int64_t>(sizeof(float)));
+    out = f32_matrix(static_cast<float*>(local), m, n);
+  }
   team_->run([&](int rank) {
     pack_phase(lin, rank, a.rows.data());
     team_->barrier();
-    gemm_phase(lin, rank, a.logits.as<float>(), a.logits.stride(), false);
+    gemm_phase(lin, rank, out.as<float>(), out.stride(), false);
     if (a.scale == 1 && a.soft_cap <= 0) return;
     team_->barrier();
     Range r = split_range(m, team_->size(), rank);
     for (int64_t t = r.begin; t < r.end; ++t) {
-      if (a.scale != 1) kernels_.scale(a.scale, n, row(a.logits, t));
-      if (a.soft_cap > 0) kernels_.soft_cap(a.soft_cap, n, row(a.logits, t));
+      if (a.scale != 1) kernels_.scale(a.scale, n, row(out, t));
+      if (a.soft_cap > 0) kernels_.soft_cap(a.soft_cap, n, row(out, t));
     }
   });
+  if (sharded) all_gather(out, a.logits);
 }
 
 }  // namespace
@@ -423,8 +465,8 @@ Precision effective_precision(Precision asked, DType weight) {
 }
 
 std::shared_ptr<Executor> make_eager_executor(std::shared_ptr<ThreadTeam> team, const KernelTable& kernels,
-                                              Precision precision) {
-  return std::make_shared<EagerExecutor>(std::move(team), kernels, precision);
+                                              Precision precision, std::shared_ptr<Group> group) {
+  return std::make_shared<EagerExecutor>(std::move(team), kernels, precision, std::move(group));
 }
 
 }  // namespace turgo

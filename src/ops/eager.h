@@ -5,13 +5,16 @@
 
 #include <memory>
 
+#include "comm/group.h"
 #include "core/thread_team.h"
 #include "ops/executor.h"
 
 namespace turgo {
 
+// `group`: the ranks that share the model; null = this executor has all of it. Its verbs then meet the other
+// ranks' (throw Error{kCancelled} when one of those failed).
 std::shared_ptr<Executor> make_eager_executor(std::shared_ptr<ThreadTeam> team, const KernelTable& kernels,
-                                              Precision precision);
+                                              Precision precision, std::shared_ptr<Group> group = nullptr);
 
 // The arithmetic that a weight of this type gets under the asked-for precision.
 Precision effective_precision(Precision asked, DType weight);

@@ -120,7 +120,7 @@ struct LogitsArgs {
   NormWeight norm;
   const LinearWeight* head = nullptr;
   float scale = 1, soft_cap = 0;
-  TensorView logits;  // out {rows.size(), vocab_size}
+  TensorView logits;  // out {rows.size(), vocab_size}; null on a rank that only takes part
 };
 
 class Executor {
