@@ -4,8 +4,6 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "engine/engine.h"
-#include "engine/engine_thread.h"
 
 namespace turgo {
 namespace {
@@ -55,11 +53,12 @@ ModelLimits limits_of(const Decoder& decoder) {
 
 }  // namespace
 
-DecoderRunner::DecoderRunner(std::shared_ptr<Decoder> decoder, int32_t num_blocks)
+DecoderRunner::DecoderRunner(std::shared_ptr<Decoder> decoder, int32_t num_blocks, bool samples)
     : decoder_(std::move(decoder)),
       limits_(limits_of(*decoder_)),
       pool_(block_bytes(*decoder_), num_blocks),
-      sequences_(decoder_->cache_specs().size()) {
+      sequences_(decoder_->cache_specs().size()),
+      samples_(samples) {
   for (const RopeConfig& rope : decoder_->config().ropes)
     num_axes_ = std::max(num_axes_, static_cast<int32_t>(rope.mrope_section.size()));
 }
@@ -144,15 +143,16 @@ void DecoderRunner::execute(const StepPlan& plan, StepResult& result) {
   in.pools = pool_.bases();
   in.logits_rows = logits_rows_;
   auto num_logits = static_cast<int64_t>(logits_rows_.size());
-  auto* logits =
-      num_logits ? room<float>(logits_, logits_capacity_, num_logits * limits_.vocab_size) : nullptr;
+  auto* logits = num_logits && samples_
+                     ? room<float>(logits_, logits_capacity_, num_logits * limits_.vocab_size)
+                     : nullptr;
   decoder_->forward(in, f32_matrix(logits, num_logits, limits_.vocab_size));
   take_logits(plan, result, logits);
   decoder_->executor().synchronize();
 }
 
 void DecoderRunner::take_logits(const StepPlan& plan, StepResult& result, float* logits) {
-  if (logits_rows_.empty()) return;
+  if (logits_rows_.empty() || !samples_) return;
   auto vocab = static_cast<size_t>(limits_.vocab_size);
   for (size_t i = 0; i < plan.slices.size(); ++i)
     if (plan.slices[i].all_logits)
@@ -190,19 +190,6 @@ std::unique_ptr<SampleScratch> DecoderRunner::borrow_scratch() {
 void DecoderRunner::return_scratch(std::unique_ptr<SampleScratch> scratch) {
   std::lock_guard lock(scratch_mutex_);
   scratch_.push_back(std::move(scratch));
-}
-
-std::unique_ptr<Engine> Engine::create(std::shared_ptr<Decoder> decoder, const EngineConfig& config) {
-  int64_t bytes = 0;
-  for (const CacheSpec& spec : decoder->cache_specs()) bytes += spec.block_bytes;
-  if (config.session_len > decoder->session_len())
-    fail(ErrorCode::kInvalidArgument, "session_len: the model was loaded for {} tokens, got {}",
-         decoder->session_len(), config.session_len);
-  int32_t session_len = config.session_len > 0 ? config.session_len : decoder->session_len();
-  int32_t num_blocks = plan_num_blocks(config.cache_max_entry_count, bytes, config.max_batch_size,
-                                       session_len, available_memory_bytes());
-  auto runner = std::make_unique<DecoderRunner>(decoder, num_blocks);
-  return create_engine(std::move(runner), num_blocks, config, decoder);
 }
 
 }  // namespace turgo

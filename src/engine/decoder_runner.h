@@ -13,7 +13,8 @@ namespace turgo {
 
 class DecoderRunner : public ModelRunner {
  public:
-  DecoderRunner(std::shared_ptr<Decoder> decoder, int32_t num_blocks);
+  // samples = false: a rank that computes its share and looks at no logits.
+  DecoderRunner(std::shared_ptr<Decoder> decoder, int32_t num_blocks, bool samples = true);
   const ModelLimits& limits() const override { return limits_; }
   void execute(const StepPlan& plan, StepResult& result) override;
 
@@ -38,6 +39,7 @@ class DecoderRunner : public ModelRunner {
   std::vector<std::vector<SequenceRows>> sequences_;  // per CacheSpec
   std::vector<int32_t> logits_rows_;
   std::vector<int64_t> first_logit_;  // per slice: its first row in the logits, or -1
+  bool samples_;
   std::mutex scratch_mutex_;
   std::vector<std::unique_ptr<SampleScratch>> scratch_;  // one per thread that ever sampled at once
 };
