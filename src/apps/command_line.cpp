@@ -42,7 +42,7 @@ const Command* find_command(const std::vector<Command>& commands, const std::vec
   std::string two = words.size() > 1 ? words[0] + " " + words[1] : words[0];
   for (const Command& command : commands) {
     used = command.name.find(' ') == std::string::npos ? 1 : 2;
-    if (command.name == (used == 1 ? words[0] : two)) return &command;
+    if (command.name == (used == 1 ? words[0] : two)) return &command;  // `bench sim` stands before `bench`
   }
   return nullptr;
 }

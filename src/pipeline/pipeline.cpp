@@ -165,6 +165,8 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   engine.session_len = session_len;
   engine.max_batch_size = config.max_batch_size;
   engine.max_prefill_tokens = config.max_prefill_token_num;
+  engine.num_tokens_per_iter = config.num_tokens_per_iter;
+  engine.max_prefill_iters = config.max_prefill_iters;
   engine.cache_max_entry_count = config.cache_max_entry_count;
   engine.kv_type = kv_type;
   engine.enable_prefix_caching = config.enable_prefix_caching;

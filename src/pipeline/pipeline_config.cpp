@@ -25,6 +25,15 @@ void list_options(PipelineConfig& c, OptionList& list, bool with_template) {
   list.add("max_prefill_token_num", &c.max_prefill_token_num, "most tokens of one step")
       .range(1, 65536)
       .label("N");
+  list.add("num_tokens_per_iter", &c.num_tokens_per_iter, "tokens of a step in which answers are running too")
+      .range(0, 65536)
+      .label("N")
+      .shown_default("so many that it takes at most 1.9 times as long as without a prompt");
+  list.add("max_prefill_iters", &c.max_prefill_iters,
+           "steps that a prompt may be cut into, whatever they take")
+      .range(0, 65536)
+      .label("N")
+      .shown_default("any number");
   list.add("model_format", &c.model_format, "checked against what the files are")
       .choices({"", "hf", "gguf", "llama", "awq", "gptq"})
       .label("FORMAT")

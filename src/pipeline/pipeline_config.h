@@ -15,6 +15,8 @@ struct PipelineConfig {
   double cache_max_entry_count = 0.8;
   int32_t cache_block_seq_len = 64;
   int32_t max_prefill_token_num = 512;
+  int32_t num_tokens_per_iter = 0;
+  int32_t max_prefill_iters = 0;
   bool enable_prefix_caching = true;
   std::string model_format;
   int32_t quant_policy = 0;  // KV cache, kv_type_of()
