@@ -10,7 +10,6 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "core/mapped_file.h"
-#include "core/thread_team.h"
 
 namespace turgo {
 namespace {
@@ -52,33 +51,6 @@ TEST(MappedFile, RefusesWhatIsNoFile) {
   EXPECT_THROW(MappedFile::open("/nonexistent/file"), Error);
   EXPECT_THROW(MappedFile::open("/dev/zero"), Error);
   EXPECT_THROW(MappedFile::open("/tmp"), Error);
-}
-
-TEST(ThreadTeam, RunsEveryRankOnceAndBarrierOrders) {
-  ThreadTeam team(4);
-  for (int round = 0; round < 200; ++round) {
-    std::vector<int> hits(4, 0), seen(4, -1);
-    team.run([&](int rank) {
-      hits[rank]++;
-      team.barrier();
-      seen[rank] = std::accumulate(hits.begin(), hits.end(), 0);
-    });
-    EXPECT_EQ(hits, std::vector<int>(4, 1));
-    EXPECT_EQ(seen, std::vector<int>(4, 4));
-  }
-}
-
-TEST(SplitRange, CoversExactlyOnceOnGrains) {
-  for (int64_t n : {0, 1, 31, 32, 33, 1000})
-    for (int64_t parts : {1, 2, 3, 7}) {
-      int64_t at = 0;
-      for (int64_t r = 0; r < parts; ++r) {
-        Range range = split_range(n, parts, r, 32);
-        EXPECT_EQ(range.begin, at);
-        at = range.end;
-      }
-      EXPECT_EQ(at, n);
-    }
 }
 
 }  // namespace

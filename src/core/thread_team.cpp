@@ -8,6 +8,8 @@
 #include <set>
 #include <string>
 
+#include "core/run_delay.h"
+
 namespace turgo {
 namespace {
 
@@ -15,6 +17,10 @@ namespace {
 // instead of 0.05 us); far above it a sleeping neighbour is starved.
 constexpr int kSpinPauses = 4000;
 constexpr int kYields = 16;
+
+constexpr uint64_t kBenched = UINT64_MAX;
+constexpr auto kFirstBench = std::chrono::milliseconds(5), kLongestBench = std::chrono::milliseconds(500),
+               kCalm = std::chrono::milliseconds(50);
 
 inline void pause_cpu() {
 #if defined(__x86_64__)
@@ -66,44 +72,105 @@ int usable_cores() {
   return std::clamp(std::min({num_cpus, static_cast<int>(cores.size()), cgroup_quota()}), 1, 1024);
 }
 
-ThreadTeam::ThreadTeam(int num_threads) : size_(num_threads > 0 ? num_threads : usable_cores()) {
+ThreadTeam::ThreadTeam(int num_threads)
+    : size_(num_threads > 0 ? num_threads : usable_cores()),
+      active_(size_),
+      workers_(new Worker[static_cast<size_t>(size_ - 1)]),
+      driver_delay_(std::make_unique<RunDelay>()) {
+  assign_ranks();
   threads_.reserve(size_ - 1);
-  for (int rank = 1; rank < size_; ++rank) threads_.emplace_back([this, rank] { worker(rank); });
+  for (int i = 0; i + 1 < size_; ++i) threads_.emplace_back([this, i] { work(i); });
 }
 
 ThreadTeam::~ThreadTeam() {
   stop_ = true;
+  join_all();
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
   for (auto& t : threads_) t.join();
 }
 
+// Whoever is benched when a run starts has finished all earlier ones, and is not counted in this one.
+void ThreadTeam::bench(Worker& worker, Clock::time_point now) {
+  bool again =
+      worker.bench_time > Clock::duration::zero() && now - worker.back_at < 2 * worker.bench_time + kCalm;
+  worker.bench_time = again ? std::min<Clock::duration>(2 * worker.bench_time, kLongestBench) : kFirstBench;
+  worker.back_at = now + worker.bench_time;
+  worker.benched = true;
+  worker.first_epoch.store(kBenched, std::memory_order_release);
+  assign_ranks();
+}
+
+void ThreadTeam::admit(Worker& worker) {
+  worker.benched = false;
+  worker.first_epoch.store(epoch_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  worker.first_epoch.notify_one();
+  assign_ranks();
+}
+
+void ThreadTeam::assign_ranks() {
+  active_ = 1;
+  for (int i = 0; i + 1 < size_; ++i)
+    if (!workers_[i].benched) workers_[i].rank.store(active_++, std::memory_order_relaxed);
+}
+
+void ThreadTeam::join_all() {
+  for (int i = 0; active_ < size_ && i + 1 < size_; ++i)
+    if (workers_[i].benched) admit(workers_[i]);
+}
+
+void ThreadTeam::choose_members() {
+  if (size_ == 1) return;
+  auto now = Clock::now();
+  Worker* last = nullptr;
+  for (int i = 0; i + 1 < size_; ++i) {
+    Worker& w = workers_[i];
+    if (w.benched) {
+      if (now >= w.back_at) admit(w);
+    } else if (w.delayed.load(std::memory_order_relaxed)) {
+      w.delayed.store(false, std::memory_order_relaxed);
+      bench(w, now);
+    }
+    if (!w.benched) last = &w;
+  }
+  if (driver_delay_->check(now) && last) bench(*last, now);
+}
+
 void ThreadTeam::run_erased(Job job, void* ctx) {
-  if (size_ > 1) {
+  if (active_ > 1) {
     job_ = job;
     ctx_ = ctx;
-    num_running_.store(size_ - 1, std::memory_order_relaxed);
+    num_running_.store(active_ - 1, std::memory_order_relaxed);
     epoch_.fetch_add(1, std::memory_order_release);
     epoch_.notify_all();
   }
   job(ctx, 0);
+  if (active_ == 1) return;
   for (int left; (left = num_running_.load(std::memory_order_acquire)) != 0;) wait_change(num_running_, left);
 }
 
-void ThreadTeam::worker(int rank) {
-  for (uint32_t seen = 0;;) {
+void ThreadTeam::work(int index) {
+  Worker& me = workers_[index];
+  RunDelay delay;
+  for (uint64_t seen = 0;;) {
+    if (me.first_epoch.load(std::memory_order_acquire) == kBenched) {
+      me.first_epoch.wait(kBenched, std::memory_order_acquire);
+      continue;
+    }
     wait_change(epoch_, seen);
-    ++seen;
-    if (stop_) return;
-    job_(ctx_, rank);
+    seen = epoch_.load(std::memory_order_acquire);
+    if (stop_.load(std::memory_order_relaxed)) return;
+    if (seen < me.first_epoch.load(std::memory_order_acquire)) continue;  // that run goes without this worker
+    job_(ctx_, me.rank.load(std::memory_order_relaxed));
+    if (delay.check(Clock::now())) me.delayed.store(true, std::memory_order_relaxed);
     if (num_running_.fetch_sub(1, std::memory_order_acq_rel) == 1) num_running_.notify_one();
   }
 }
 
 void ThreadTeam::barrier() {
-  if (size_ == 1) return;
+  if (active_ == 1) return;
   uint32_t epoch = barrier_epoch_.load(std::memory_order_acquire);
-  if (num_arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
+  if (num_arrived_.fetch_add(1, std::memory_order_acq_rel) == active_ - 1) {
     num_arrived_.store(0, std::memory_order_relaxed);
     barrier_epoch_.fetch_add(1, std::memory_order_release);
     barrier_epoch_.notify_all();

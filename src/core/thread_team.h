@@ -1,9 +1,17 @@
 // A persistent team of compute threads. The calling thread is member 0; run(f) calls f(rank) on every member
 // and returns when all are done. Between runs workers spin for a short while, then sleep on a futex, so that
 // an idle process uses no CPU. A team belongs to one engine and is driven by one thread at a time.
+//
+// run_active() may leave out members whose core another process uses: a member that waits for the CPU holds
+// up everybody at the next barrier, so that two threads on two cores with one busy neighbour are slower than
+// one. Every member watches how long it stood in the run queue (run_delay.h). A delayed worker is benched for
+// 5 ms, twice as long each time that it comes back too early, at most 500 ms. A delay of member 0 benches a
+// worker: its core becomes free for member 0. Threads are not pinned for the same reason: the kernel moves a
+// member away from a core that got busy.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <thread>
@@ -11,6 +19,8 @@
 #include <vector>
 
 namespace turgo {
+
+class RunDelay;
 
 class ThreadTeam {
  public:
@@ -27,24 +37,56 @@ class ThreadTeam {
   template <class F>
   void run(F&& f) {
     using Fn = std::remove_reference_t<F>;
+    join_all();
     run_erased([](void* ctx, int rank) { (*static_cast<Fn*>(ctx))(rank); },
                const_cast<void*>(static_cast<const void*>(&f)));
   }
 
-  // Inside run(): all members wait for each other. Every member must call it equally often.
+  // The same with rank in [0, active()), 1 <= active() <= size(): f must split its work by active(), and the
+  // result must not depend on how it is split.
+  template <class F>
+  void run_active(F&& f) {
+    using Fn = std::remove_reference_t<F>;
+    choose_members();
+    run_erased([](void* ctx, int rank) { (*static_cast<Fn*>(ctx))(rank); },
+               const_cast<void*>(static_cast<const void*>(&f)));
+  }
+
+  // Inside a run: the number of its members.
+  int active() const { return active_; }
+
+  // Inside a run: its members wait for each other. Every member must call it equally often.
   void barrier();
 
  private:
   using Job = void (*)(void*, int);
-  void run_erased(Job job, void* ctx);
-  void worker(int rank);
+  using Clock = std::chrono::steady_clock;
+  struct alignas(64) Worker {
+    std::atomic<uint64_t> first_epoch{0};  // takes part from this epoch on; kBenched: sleeps
+    std::atomic<int> rank{0};              // in the current run
+    std::atomic<bool> delayed{false};      // waited for a core lately
+    // Member 0's notes.
+    bool benched = false;
+    Clock::time_point back_at{};
+    Clock::duration bench_time{};
+  };
 
-  int size_;
+  void run_erased(Job job, void* ctx);
+  void work(int index);
+  void choose_members();
+  void join_all();
+  void bench(Worker& worker, Clock::time_point now);
+  void admit(Worker& worker);
+  void assign_ranks();
+
+  int size_, active_;
+  std::unique_ptr<Worker[]> workers_;  // [size - 1]
   std::vector<std::thread> threads_;
+  std::unique_ptr<RunDelay> driver_delay_;
   Job job_ = nullptr;
   void* ctx_ = nullptr;
-  bool stop_ = false;
-  alignas(64) std::atomic<uint32_t> epoch_{0};   // bumped by member 0 to start a run
+  std::atomic<bool> stop_{false};
+  alignas(64) std::atomic<uint64_t> epoch_{0};   // bumped by member 0 to start a run
   alignas(64) std::atomic<int> num_running_{0};  // workers that have not finished the current run
   alignas(64) std::atomic<int> num_arrived_{0};  // members waiting in barrier()
   alignas(64) std::atomic<uint32_t> barrier_epoch_{0};

@@ -75,8 +75,8 @@ class EagerExecutor final : public Executor {
 
   void rms_norm(TensorView x, NormWeight norm, TensorView y) override {
     int64_t rows = x.shape[0], n = x.shape[1];
-    team_->run([&](int rank) {
-      Range r = split_range(rows, team_->size(), rank);
+    team_->run_active([&](int rank) {
+      Range r = split_range(rows, team_->active(), rank);
       for (int64_t t = r.begin; t < r.end; ++t)
         kernels_.rms_norm(row(x, t), norm.weight, norm.eps, n, row(y, t));
     });
@@ -84,7 +84,7 @@ class EagerExecutor final : public Executor {
 
   void linear(TensorView x, const LinearWeight& weight, TensorView y) override {
     Linear lin = prepare(x, {}, weight, x.shape[0]);
-    team_->run([&](int rank) {
+    team_->run_active([&](int rank) {
       pack_phase(lin, rank, nullptr);
       team_->barrier();
       gemm_phase(lin, rank, y.as<float>(), y.stride(), false);
@@ -100,7 +100,7 @@ class EagerExecutor final : public Executor {
 
   void host_phase(int64_t n, std::function<void(int64_t)> f) override {
     std::atomic<int64_t> next{0};
-    team_->run([&](int) {
+    team_->run_active([&](int) {
       for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) f(i);
     });
   }
@@ -170,7 +170,7 @@ void EagerExecutor::pack_phase(const Linear& lin, int rank, const int32_t* gathe
   for (int i = 0; i < lin.num_precisions; ++i) {
     if (i > 0) team_->barrier();
     int64_t tile = kernels_.activation_tile(lin.precisions[i]);
-    Range tiles = split_range((lin.m + tile - 1) / tile, team_->size(), rank);
+    Range tiles = split_range((lin.m + tile - 1) / tile, team_->active(), rank);
     if (tiles.begin == tiles.end) continue;
     for (int64_t t = tiles.begin * tile; copy && i == 0 && t < std::min(tiles.end * tile, lin.m); ++t) {
       const float* src = row(lin.x, gather ? gather[t] : t);
@@ -194,7 +194,7 @@ void EagerExecutor::gemm_phase(const Linear& lin, int rank, float* y, int64_t y_
   const auto& parts = segments(*lin.weight).segments;
   int64_t total = 0;
   for (const PackedWeight& s : parts) total += num_panels(s.n);
-  Range mine = split_range(total, team_->size(), rank);
+  Range mine = split_range(total, team_->active(), rank);
   int64_t panel = 0, column = 0;
   for (const PackedWeight& s : parts) {
     int64_t n = num_panels(s.n);
@@ -226,8 +226,8 @@ void EagerExecutor::embed(const EmbedArgs& a) {
   std::vector<int64_t> source(rows);
   for (int64_t t = 0; t < rows; ++t) source[t] = a.token_ids[t] < 0 ? next++ : -1;
   CHECK(next == 0 || (a.embeddings && a.embeddings.shape[0] >= next), "{} embedding rows wanted", next);
-  team_->run([&](int rank) {
-    Range r = split_range(rows, team_->size(), rank);
+  team_->run_active([&](int rank) {
+    Range r = split_range(rows, team_->active(), rank);
     for (int64_t t = r.begin; t < r.end; ++t) {
       float* dst = row(a.hidden, t);
       if (source[t] >= 0) {
@@ -282,12 +282,12 @@ void EagerExecutor::qkv(const QkvArgs& a) {
       std::memcpy(dst + 2 * i, a.rope.cos_sin + (position[a.rope.axis[i]] * half + i) * 2, 2 * sizeof(float));
     return dst;
   };
-  team_->run([&](int rank) {
+  team_->run_active([&](int rank) {
     pack_phase(lin, rank, nullptr);
     team_->barrier();
     gemm_phase(lin, rank, out, n, false);
     team_->barrier();
-    Range mine = split_range(m, team_->size(), rank);
+    Range mine = split_range(m, team_->active(), rank);
     for (const SequenceRows& seq : a.sequences) {
       int64_t begin = std::max<int64_t>(mine.begin - seq.row_begin, 0);
       int64_t end = std::min<int64_t>(mine.end - seq.row_begin, seq.num_rows);
@@ -318,7 +318,7 @@ void EagerExecutor::attend(const AttendArgs& a) {
   });
   int32_t group = a.num_heads / a.num_kv_heads;
   std::atomic<size_t> next{0};
-  team_->run([&](int) {
+  team_->run_active([&](int) {
     for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < items.size();) {
       const Item& item = items[i];
       const SequenceRows& seq = *item.sequence;
@@ -374,7 +374,7 @@ void EagerExecutor::project(const ProjectArgs& a) {
   bool direct = !a.post_norm && a.residual_scale == 1 && !partial;
   float* out =
       direct ? nullptr : reinterpret_cast<float*>(output_.get(m * n * static_cast<int64_t>(sizeof(float))));
-  team_->run([&](int rank) {
+  team_->run_active([&](int rank) {
     pack_phase(lin, rank, nullptr);
     team_->barrier();
     if (direct) {
@@ -388,13 +388,13 @@ void EagerExecutor::project(const ProjectArgs& a) {
   });
   if (!partial) return;
   group_->all_reduce(out, m * n);
-  team_->run([&](int rank) { add_branch(a, out, rank); });
+  team_->run_active([&](int rank) { add_branch(a, out, rank); });
 }
 
 // This thread's rows of hidden += residual_scale * post_norm(out).
 void EagerExecutor::add_branch(const ProjectArgs& a, float* out, int rank) {
   const int64_t n = a.weight->n;
-  Range r = split_range(a.x.shape[0], team_->size(), rank);
+  Range r = split_range(a.x.shape[0], team_->active(), rank);
   for (int64_t t = r.begin; t < r.end; ++t) {
     float* branch = out + t * n;
     if (a.post_norm) kernels_.rms_norm(branch, a.post_norm.weight, a.post_norm.eps, n, branch);
@@ -410,7 +410,7 @@ void EagerExecutor::gate_up(const GateUpArgs& a) {
   float* both = reinterpret_cast<float*>(output_.get(m * n * static_cast<int64_t>(sizeof(float))));
   // An MLP without a gate multiplies the activation by one.
   std::vector<float> ones(n == width ? width : 0, 1.0f);
-  team_->run([&](int rank) {
+  team_->run_active([&](int rank) {
     pack_phase(lin, rank, nullptr);
     team_->barrier();
     gemm_phase(lin, rank, both, n, false);
@@ -418,7 +418,7 @@ void EagerExecutor::gate_up(const GateUpArgs& a) {
     // Split columns too: one token alone must keep the whole team busy. Runs start on multiples of 64 of a
     // row, so that an element meets the same vector or tail code whatever m is.
     int64_t runs_per_row = (width + 63) / 64;
-    Range r = split_range(m * runs_per_row, team_->size(), rank);
+    Range r = split_range(m * runs_per_row, team_->active(), rank);
     for (int64_t at = r.begin; at < r.end;) {
       int64_t t = at / runs_per_row, run = at % runs_per_row, end = std::min(runs_per_row, run + r.end - at);
       int64_t j = run * 64, len = std::min(end * 64, width) - j;
@@ -443,13 +443,13 @@ void EagerExecutor::logits(const LogitsArgs& a) {
     void* local = output_.get(m * n * static_cast<int64_t>(sizeof(float)));
     out = f32_matrix(static_cast<float*>(local), m, n);
   }
-  team_->run([&](int rank) {
+  team_->run_active([&](int rank) {
     pack_phase(lin, rank, a.rows.data());
     team_->barrier();
     gemm_phase(lin, rank, out.as<float>(), out.stride(), false);
     if (a.scale == 1 && a.soft_cap <= 0) return;
     team_->barrier();
-    Range r = split_range(m, team_->size(), rank);
+    Range r = split_range(m, team_->active(), rank);
     for (int64_t t = r.begin; t < r.end; ++t) {
       if (a.scale != 1) kernels_.scale(a.scale, n, row(out, t));
       if (a.soft_cap > 0) kernels_.soft_cap(a.soft_cap, n, row(out, t));
