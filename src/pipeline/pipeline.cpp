@@ -6,10 +6,9 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "io/model_assets.h"
-#include "models/kv_outliers.h"
 #include "models/load_model.h"
-#include "ops/eager.h"
 #include "pipeline/load_tokenizer.h"
+#include "pipeline/rank_models.h"
 
 namespace turgo {
 namespace {
@@ -27,6 +26,25 @@ std::optional<Precision> asked_precision(const std::string& name) {
 
 double mib(int64_t bytes) {
   return static_cast<double>(bytes) / (1 << 20);
+}
+
+int64_t linear_bytes(const LinearWeight& weight) {
+  int64_t bytes = 0;
+  if (const auto* packed = std::get_if<PackedSegments>(&weight.data))
+    for (const PackedWeight& segment : packed->segments)
+      bytes += packed_bytes(segment.dtype, segment.n, segment.k);
+  if (const auto* dense = std::get_if<DenseWeight>(&weight.data))
+    bytes = row_bytes(dense->data.dtype, weight.k) * weight.n;
+  return bytes;
+}
+
+// Of the weights that one decoded token reads.
+int64_t decode_bytes(const DecoderWeights& weights) {
+  int64_t bytes = linear_bytes(weights.lm_head);
+  for (const LayerWeights& layer : weights.layers)
+    for (const LinearWeight* weight : {&layer.qkv, &layer.o_proj, &layer.gate_up, &layer.down_proj})
+      bytes += linear_bytes(*weight);
+  return bytes;
 }
 
 void check_format(const ModelFile& file, const std::string& asked) {
@@ -81,26 +99,6 @@ void print_plan(const ModelFile& file, const DecoderConfig& config, int64_t kv_p
       mib(kv_per_token * session_len), mib(workspace));
 }
 
-int64_t linear_bytes(const LinearWeight& weight) {
-  int64_t bytes = 0;
-  if (const auto* packed = std::get_if<PackedSegments>(&weight.data))
-    for (const PackedWeight& segment : packed->segments)
-      bytes += packed_bytes(segment.dtype, segment.n, segment.k);
-  if (const auto* dense = std::get_if<DenseWeight>(&weight.data))
-    bytes = row_bytes(dense->data.dtype, weight.k) * weight.n;
-  return bytes;
-}
-
-void warn_about_int4(const KvOutliers& found) {
-  if (found.worst_k <= kUnsafeInt4Ratio && found.worst_v <= kUnsafeInt4Ratio) return;
-  log_warning(
-      "--quant-policy 4: 4 bits are unsafe for this model's KV cache: the largest channel of its keys is "
-      "{:.1f} "
-      "times the middle one (layer {}; values: {:.1f}; up to {:.0f} is safe). Answers will be worse; "
-      "--quant-policy 84 keeps the keys in 8 bits and the values in 4",
-      found.worst_k, found.worst_layer, found.worst_v, kUnsafeInt4Ratio);
-}
-
 }  // namespace
 
 Pipeline::~Pipeline() = default;
@@ -130,6 +128,7 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
 
   LoadOptions options;
   options.precision = asked_precision(config.precision);
+  options.plan.world = config.tp;
   LoadedModel model = load_model(file, options);
   scale_rope(model.config, config.rope_scaling_factor);
   collect_eos(model.config, assets, pipeline->tokenizer_.get());
@@ -139,11 +138,18 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   info.architecture = model.config.architecture;
   info.precision = precision_name(model.precision);
   info.file_bytes = static_cast<int64_t>(file->total_bytes());
-  info.weight_bytes = model.weights.weight_bytes;
-  info.decode_bytes = linear_bytes(model.weights.lm_head);
-  for (const LayerWeights& layer : model.weights.layers)
-    for (const LinearWeight* weight : {&layer.qkv, &layer.o_proj, &layer.gate_up, &layer.down_proj})
-      info.decode_bytes += linear_bytes(*weight);
+  std::vector<LoadedModel> shards;
+  shards.push_back(std::move(model));
+  options.progress = nullptr;
+  for (options.plan.rank = 1; options.plan.rank < config.tp; ++options.plan.rank) {
+    shards.push_back(load_model(file, options));
+    shards.back().config.ropes = shards[0].config.ropes;
+    shards.back().config.eos_token_ids = shards[0].config.eos_token_ids;
+  }
+  for (const LoadedModel& shard : shards) {
+    info.weight_bytes += shard.weights.weight_bytes;
+    info.decode_bytes += decode_bytes(shard.weights);
+  }
   info.kv_type = kv_type_name(kv_type);
   info.kv_bytes_per_token = kv_per_token;
 
@@ -154,12 +160,10 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
          "TURGO_ISA={}: expected the name of kernels that this CPU can run; "
          "`turgo check_env` lists them",
          quote(std::getenv("TURGO_ISA") ? std::getenv("TURGO_ISA") : ""));
-  auto executor = make_eager_executor(pipeline->team_, *kernels, model.precision);
-  if (kv_type == KvType::kI4) warn_about_int4(measure_kv_outliers(model.config, model.weights, executor));
-  auto decoder = std::make_shared<Decoder>(std::move(model.config), std::move(model.weights),
-                                           std::move(executor), kv_type, session_len, max_rows);
-  log_info("running {} kernels on {} threads, {} arithmetic, {} KV cache", kernels->isa,
-           pipeline->team_->size(), info.precision, kv_type_name(kv_type));
+  std::vector<RankModel> ranks =
+      make_ranks(std::move(shards), {pipeline->team_, kernels, kv_type, session_len, max_rows});
+  log_info("running {} kernels on {} threads, {} ranks, {} arithmetic, {} KV cache", kernels->isa,
+           pipeline->team_->size(), config.tp, info.precision, info.kv_type);
 
   EngineConfig engine;
   engine.session_len = session_len;
@@ -170,7 +174,7 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   engine.cache_max_entry_count = config.cache_max_entry_count;
   engine.kv_type = kv_type;
   engine.enable_prefix_caching = config.enable_prefix_caching;
-  pipeline->engine_ = Engine::create(std::move(decoder), engine);
+  pipeline->engine_ = create_engine(ranks, engine);
   return pipeline;
 }
 

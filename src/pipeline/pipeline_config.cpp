@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "pipeline/rank_models.h"
 
 namespace turgo {
 
@@ -42,7 +43,9 @@ void list_options(PipelineConfig& c, OptionList& list, bool with_template) {
            "KV cache: 0 bf16, 8 int8, 84 int8 keys with 4-bit values, 4 int4; 16 and 32: bf16 and f32")
       .range(0, 84)
       .label("N");
-  list.add("tp", &c.tp, "devices that share the model").range(1, 1024).label("N");
+  list.add("tp", &c.tp, "ranks that share the model; on a CPU each computes on cores of its own")
+      .range(1, 1024)
+      .label("N");
   list.add("rope_scaling_factor", &c.rope_scaling_factor,
            "stretch the positions by this factor; 0: as trained")
       .range(0, 1024)
@@ -68,8 +71,7 @@ void check_config(const PipelineConfig& c) {
                 : level == 'w' ? LogLevel::kWarning
                                : LogLevel::kError);
   kv_type_of(c);
-  if (c.tp != 1)
-    fail(ErrorCode::kUnsupported, "--tp {} is not built yet; 1 runs on this machine's CPU", c.tp);
+  check_tp(c.tp);
   if (c.model_format == "awq" || c.model_format == "gptq" || c.model_format == "llama")
     fail(ErrorCode::kUnsupported, "--model-format {} is not built yet; hf and gguf are", c.model_format);
   if (c.rope_scaling_factor != 0 && c.rope_scaling_factor < 1)

@@ -82,7 +82,7 @@ def test_planned_commands_say_so(turgo, command):
     (["generate", "x", "--prompt", "p", "--max-new-tokens", "99999999999"], ["--max-new-tokens"]),
     (["generate", "x", "--prompt", "p", "--precision", "fp4"], ["expected one of", "got 'fp4'"]),
     (["generate", "x", "--prompt", "p", "--quant-policy", "5"], ["--quant-policy", "84", "got 5"]),
-    (["generate", "x", "--prompt", "p", "--tp", "2"], ["is not built yet"]),
+    (["generate", "x", "--prompt", "p", "--tp", "1000"], ["--tp 1000: expected at most"]),
     (["generate", "/no/such/model", "--prompt", "p"], ["/no/such/model"]),
     (["generate", "/", "--prompt", "p"], ["'/'", "expected"]),
     (["generate", "/dev/zero", "--prompt", "p"], ["/dev/zero"]),
