@@ -34,11 +34,16 @@ int64_t packed_size(std::span<const RowSource> sources);
 
 // Packs the sources into consecutive memory of `buffer`. Neighbours of one type become one segment where the
 // panels allow it. Of a large source that is packed whole (a vocabulary's table), mapped pages are dropped on
-// the way, so that it is never resident twice; the rest is the caller's to drop. `team` may be null.
+// the way, so that it is never resident twice; the rest is the caller's to drop. `team` may be null. Throws
+// Error{kCorrupt} naming the tensor if a weight is NaN or infinite.
 PackedSegments pack_segments(std::span<const RowSource> sources, WeightBuffer& buffer, ThreadTeam* team);
 
+// Throws Error{kCorrupt} if a value is NaN or infinite: for whole tables that stay in the map unpacked. Their
+// pages are dropped on the way.
+void check_finite(const RowSource& source);
+
 // The sources' values as f32, row after row; norms and biases. f32, f16 and bf16 only (checked by the
-// caller).
+// caller). Throws Error{kCorrupt} as above.
 void read_f32(const RowSource& source, float* dst);
 
 }  // namespace turgo

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "io/model_assets.h"
 #include "models/load_model.h"
 #include "pipeline/load_tokenizer.h"
@@ -99,6 +100,12 @@ void print_plan(const ModelFile& file, const DecoderConfig& config, int64_t kv_p
       mib(kv_per_token * session_len), mib(workspace));
 }
 
+LoadedModel load_with_progress(const std::shared_ptr<const ModelFile>& file, LoadOptions& options) {
+  ProgressBar bar("loading");
+  options.progress = [&](int64_t done, int64_t total) { bar.show(done, total); };
+  return load_model(file, options);
+}
+
 }  // namespace
 
 Pipeline::~Pipeline() = default;
@@ -126,10 +133,12 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
         ChatFormat::choose(config.chat_template, assets, file->kind() == ModelFile::Kind::kHuggingFace);
   }
 
+  pipeline->team_ = std::make_shared<ThreadTeam>(config.threads);
   LoadOptions options;
   options.precision = asked_precision(config.precision);
   options.plan.world = config.tp;
-  LoadedModel model = load_model(file, options);
+  options.team = pipeline->team_.get();
+  LoadedModel model = load_with_progress(file, options);
   scale_rope(model.config, config.rope_scaling_factor);
   collect_eos(model.config, assets, pipeline->tokenizer_.get());
 
@@ -153,7 +162,6 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   info.kv_type = kv_type_name(kv_type);
   info.kv_bytes_per_token = kv_per_token;
 
-  pipeline->team_ = std::make_shared<ThreadTeam>(config.threads);
   const KernelTable* kernels = select_kernels(std::getenv("TURGO_ISA"));
   if (!kernels)
     fail(ErrorCode::kInvalidArgument,
