@@ -27,11 +27,21 @@ class Stream {
   virtual std::optional<StreamEvent> next(
       std::optional<std::chrono::milliseconds> timeout = std::nullopt) = 0;
   virtual void cancel() = 0;
+  // For a consumer that does not block: `listener` is called on the engine's thread whenever an event came,
+  // and at once if one waits already; it must be short. next(0ms) then fetches it. It may still be called
+  // while this stream is destroyed.
+  virtual void set_listener(std::function<void()> listener) = 0;
 };
 
 struct SessionInfo {
   std::string id, owner;
   int32_t num_tokens = 0;
+};
+
+struct EngineStats {
+  int32_t num_running = 0, num_waiting = 0;                              // requests
+  int32_t num_blocks = 0, num_active_blocks = 0, num_cached_blocks = 0;  // of the KV cache
+  int64_t num_preemptions = 0;
 };
 
 class Engine {
@@ -59,6 +69,7 @@ class Engine {
   using LogitsSink = std::function<void(int32_t index, std::span<const float> logits)>;
   virtual void compute_logits(const std::vector<int32_t>& ids, const LogitsSink& sink) = 0;
 
+  virtual EngineStats stats() = 0;
   virtual const EngineConfig& config() const = 0;
   virtual const Decoder& decoder() const = 0;
 };

@@ -43,6 +43,7 @@ class QueueStream : public Stream {
     }
     shared_->work.notify_one();
   }
+  void set_listener(std::function<void()> listener) override { queue_->set_listener(std::move(listener)); }
 
  private:
   std::shared_ptr<Shared> shared_;
@@ -156,6 +157,18 @@ class ThreadedEngine : public Engine {
     if (end && end->finish == FinishReason::kError) fail(ErrorCode::kResourceExhausted, "{}", end->error);
     if (end && end->finish == FinishReason::kCancelled)
       fail(ErrorCode::kCancelled, "the engine was shut down");
+  }
+
+  EngineStats stats() override {
+    std::lock_guard lock(shared_->mutex);
+    const auto& blocks = core_.blocks();
+    const Scheduler& scheduler = core_.scheduler();
+    return {static_cast<int32_t>(scheduler.running().size()),
+            static_cast<int32_t>(scheduler.queued().size()),
+            blocks.num_blocks(),
+            blocks.num_active(),
+            blocks.num_cached(),
+            scheduler.num_preemptions()};
   }
 
   const EngineConfig& config() const override { return config_; }

@@ -61,6 +61,23 @@ TEST(EngineThread, ManyClientsEachGetTheirOwnTokens) {
   for (auto& t : clients) t.join();
 }
 
+TEST(EngineThread, AListenerHearsOfEveryEvent) {
+  auto engine = make_engine();
+  std::atomic<int> num_calls{0};
+  auto stream = engine->submit(test_request(20, 5, 1));
+  stream->set_listener([&] { ++num_calls, num_calls.notify_one(); });
+  Answer answer;
+  for (int seen = 0; answer.finish == FinishReason::kNone;) {
+    num_calls.wait(seen);
+    seen = num_calls;
+    auto event = stream->next(std::chrono::milliseconds(0));
+    if (!event) continue;
+    for (auto& token : event->tokens) answer.tokens.push_back(token.token_id);
+    answer.finish = event->finish;
+  }
+  EXPECT_EQ(answer.tokens, reference(test_request(20, 5, 1)));
+}
+
 TEST(EngineThread, ASecondTurnComputesOnlyNewTokens) {
   FakeRunner* runner = nullptr;
   auto engine = make_engine(64, &runner);

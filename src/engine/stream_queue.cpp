@@ -7,6 +7,7 @@
 namespace turgo {
 
 void StreamQueue::push(StreamEvent event) {
+  std::function<void()> listener;
   {
     std::lock_guard lock(mutex_);
     CHECK(!ended_);
@@ -20,8 +21,20 @@ void StreamQueue::push(StreamEvent event) {
       event_->error = std::move(event.error);
       event_->stats = event.stats;
     }
+    listener = listener_;
   }
   changed_.notify_one();
+  if (listener) listener();
+}
+
+void StreamQueue::set_listener(std::function<void()> listener) {
+  bool is_ready = false;
+  {
+    std::lock_guard lock(mutex_);
+    listener_ = listener;
+    is_ready = event_.has_value();
+  }
+  if (is_ready && listener) listener();
 }
 
 void StreamQueue::push_logits(int32_t first_index, std::vector<float> rows) {

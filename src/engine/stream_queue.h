@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -26,12 +27,15 @@ class StreamQueue : public EventSink {
 
   // Waits until there is an event; nullopt on time-out and after the last one.
   std::optional<StreamEvent> next(std::optional<std::chrono::milliseconds> timeout);
+  // Called after every push, and at once if there is an event.
+  void set_listener(std::function<void()> listener);
   // Waits for rows of logits; nullopt when only the last event is left.
   std::optional<LogitsRows> next_logits();
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::function<void()> listener_;
   std::optional<StreamEvent> event_;
   std::deque<LogitsRows> logits_;
   bool ended_ = false;    // the last event was pushed

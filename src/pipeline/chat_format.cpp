@@ -21,7 +21,12 @@ std::vector<int32_t> ChatFormat::encode(const std::vector<Message>& messages,
   Json list = Json::array();
   for (const Message& message : messages)
     list.push_back({{"role", message.role}, {"content", message_text(message)}});
-  std::vector<int32_t> ids = tokenizer.encode(template_->render(list));
+  return encode(list, {}, tokenizer);
+}
+
+std::vector<int32_t> ChatFormat::encode(const Json& messages, const ChatTemplateOptions& options,
+                                        const Tokenizer& tokenizer) const {
+  std::vector<int32_t> ids = tokenizer.encode(template_->render(messages, options));
   int32_t bos = tokenizer.bos_id();
   if (adds_bos_ && tokenizer.add_bos() && bos >= 0 && (ids.empty() || ids.front() != bos))
     ids.insert(ids.begin(), bos);

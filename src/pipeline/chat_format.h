@@ -27,6 +27,9 @@ class ChatFormat {
   // write it.
   std::vector<int32_t> encode(const std::vector<Message>& messages, const Tokenizer& tokenizer) const;
 
+  std::vector<int32_t> encode(const nlohmann::ordered_json& messages, const ChatTemplateOptions& options,
+                              const Tokenizer& tokenizer) const;
+
   // What ends an answer beside the model's own end tokens.
   const std::vector<std::string>& stop_words() const { return template_->stop_words(); }
 

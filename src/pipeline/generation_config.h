@@ -30,9 +30,11 @@ struct GenerationConfig {
   bool ignore_eos = false;
   int32_t logprobs = -1;  // -1 none, 0 the chosen token's, n also the n best
   bool skip_special_tokens = true;
+  double max_seconds = 0;  // > 0: ends with FinishReason::kTimeout after it
+  int32_t priority = 0;    // smaller is served first
 };
 
-// Everything but stop_token_ids and logit_bias, which no flag carries.
+// Everything that a flag can carry: not stop_token_ids, logit_bias, max_seconds, priority.
 void list_options(GenerationConfig& config, OptionList& list);
 
 // Throws Error{kInvalidArgument} for stop strings that are empty, too many or too long. The ranges of the

@@ -209,6 +209,12 @@ std::vector<int32_t> Pipeline::chat_tokens(const std::vector<Message>& messages)
   return format_->encode(messages, tokenizer());
 }
 
+std::vector<int32_t> Pipeline::chat_tokens(const nlohmann::ordered_json& messages,
+                                           const ChatTemplateOptions& options) const {
+  require_chat_template();
+  return format_->encode(messages, options, tokenizer());
+}
+
 std::vector<int32_t> Pipeline::prompt_tokens(const Prompt& prompt) const {
   std::vector<int32_t> ids;
   bool starts_with_text = !prompt.empty() && prompt.front().kind == Segment::Kind::kText;
@@ -226,12 +232,22 @@ std::vector<int32_t> Pipeline::prompt_tokens(const Prompt& prompt) const {
 
 TextStream Pipeline::generate(const Prompt& prompt, const GenerationConfig& config,
                               const SessionRef& session) {
-  return submit(prompt_tokens(prompt), config, session, false);
+  return generate_from(prompt_tokens(prompt), config, session);
+}
+
+TextStream Pipeline::generate_from(std::vector<int32_t> ids, const GenerationConfig& config,
+                                   const SessionRef& session) {
+  return submit(std::move(ids), config, session, false);
 }
 
 TextStream Pipeline::chat(const std::vector<Message>& messages, const GenerationConfig& config,
                           const SessionRef& session) {
-  std::vector<int32_t> ids = chat_tokens(messages);
+  return chat_from(chat_tokens(messages), config, session);
+}
+
+TextStream Pipeline::chat_from(std::vector<int32_t> ids, const GenerationConfig& config,
+                               const SessionRef& session) {
+  require_chat_template();
   GenerationConfig own = config;
   if (!config.ignore_eos) {
     // Most stop words of templates are control tokens, which never appear in the text.
@@ -264,6 +280,8 @@ TextStream Pipeline::submit(std::vector<int32_t> ids, const GenerationConfig& co
   request.max_new_tokens = config.max_new_tokens;
   request.stop_token_ids = config.stop_token_ids;
   request.ignore_eos = config.ignore_eos;
+  request.max_seconds = config.max_seconds;
+  request.priority = config.priority;
   request.session_id = session.id;
   request.owner = session.owner;
   if (!session.id.empty()) {

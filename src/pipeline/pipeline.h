@@ -52,6 +52,14 @@ class Pipeline {
 
   std::vector<int32_t> chat_tokens(const std::vector<Message>& messages) const;  // what chat() submits
   std::vector<int32_t> prompt_tokens(const Prompt& prompt) const;                // what generate() submits
+  // messages: a JSON list of {role, content, …} as the template expects it.
+  std::vector<int32_t> chat_tokens(const nlohmann::ordered_json& messages,
+                                   const ChatTemplateOptions& options) const;
+  // The second halves of generate() and chat().
+  TextStream generate_from(std::vector<int32_t> ids, const GenerationConfig& config,
+                           const SessionRef& session = {});
+  TextStream chat_from(std::vector<int32_t> ids, const GenerationConfig& config,
+                       const SessionRef& session = {});
 
   bool has_tokenizer() const { return tokenizer_ != nullptr; }
   bool has_chat_template() const { return format_ != nullptr; }

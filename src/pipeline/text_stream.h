@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,8 @@ class TextStream {
   // Blocks for the next event; after one with finish != kNone there are no more. Empty optional on time-out.
   std::optional<TextEvent> next(std::optional<std::chrono::milliseconds> timeout = std::nullopt);
   void cancel() { stream_->cancel(); }
+  // As Stream::set_listener: for a consumer that does not block.
+  void set_listener(std::function<void()> listener) { stream_->set_listener(std::move(listener)); }
 
   // Reads to the end. Throws Error{kResourceExhausted} if the request failed half-way.
   Answer collect();
