@@ -68,6 +68,11 @@ int32_t BlockManager::take() {
 void BlockManager::drop_tail(BlockTable& table, size_t num_kept) {
   while (table.ids.size() > num_kept) {
     int32_t id = table.ids.back();
+    if (id < 0) {  // given up
+      table.ids.pop_back();
+      table.unique_ids.pop_back();
+      continue;
+    }
     bool current = block(id).unique_id == table.unique_ids.back();
     CHECK(current || !table.pinned, "block {}", id);
     table.ids.pop_back();
@@ -77,19 +82,20 @@ void BlockManager::drop_tail(BlockTable& table, size_t num_kept) {
     --block(id).holders;
     table.pinned ? unpin_block(id) : free_if_unused(id);
   }
+  table.first = std::min(table.first, static_cast<int32_t>(num_kept));
   table.num_tokens = std::min(table.num_tokens, static_cast<int32_t>(num_kept) * kKvBlockTokens);
 }
 
 void BlockManager::validate(BlockTable& table) {
   CHECK(!table.pinned);
-  size_t n = 0;
+  auto n = static_cast<size_t>(table.first);
   while (n < table.ids.size() && block(table.ids[n]).unique_id == table.unique_ids[n]) ++n;
   drop_tail(table, n);
 }
 
 void BlockManager::pin(BlockTable& table) {
   CHECK(!table.pinned);
-  for (size_t i = 0; i < table.ids.size(); ++i) {
+  for (auto i = static_cast<size_t>(table.first); i < table.ids.size(); ++i) {
     CHECK_EQ(block(table.ids[i]).unique_id, table.unique_ids[i]);
     pin_block(table.ids[i]);
   }
@@ -100,7 +106,7 @@ void BlockManager::unpin(BlockTable& table) {
   CHECK(table.pinned);
   // Blocks past the tokens that were computed hold nothing.
   drop_tail(table, static_cast<size_t>(blocks_for(table.num_tokens)));
-  for (size_t i = table.ids.size(); i-- > 0;) unpin_block(table.ids[i]);
+  for (size_t i = table.ids.size(); i-- > static_cast<size_t>(table.first);) unpin_block(table.ids[i]);
   table.pinned = false;
 }
 
@@ -115,10 +121,22 @@ void BlockManager::truncate(BlockTable& table, int32_t num_tokens) {
   table.num_tokens = num_tokens;
 }
 
+void BlockManager::drop_head(BlockTable& table, int32_t first) {
+  CHECK(table.pinned);
+  first = std::min(first, static_cast<int32_t>(table.ids.size()));
+  for (; table.first < first; ++table.first) {
+    auto i = static_cast<size_t>(table.first);
+    --block(table.ids[i]).holders;
+    unpin_block(table.ids[i]);
+    table.ids[i] = -1;
+    table.unique_ids[i] = 0;
+  }
+}
+
 BlockTable BlockManager::fork(const BlockTable& table) {
   BlockTable copy = table;
   copy.pinned = false;
-  size_t n = 0;
+  auto n = static_cast<size_t>(copy.first);
   while (n < copy.ids.size() && block(copy.ids[n]).unique_id == copy.unique_ids[n])
     ++block(copy.ids[n++]).holders;
   copy.ids.resize(n);
@@ -133,6 +151,12 @@ BlockTable BlockManager::adopt(const std::vector<int32_t>& ids, int32_t num_toke
   table.num_tokens = num_tokens;
   table.pinned = true;
   for (int32_t id : ids) {
+    if (id < 0) {
+      CHECK_EQ(table.unique_ids.size(), static_cast<size_t>(table.first));
+      ++table.first;
+      table.unique_ids.push_back(0);
+      continue;
+    }
     CHECK(block(id).registered, "block {}", id);
     table.unique_ids.push_back(block(id).unique_id);
     ++block(id).holders;
@@ -141,7 +165,6 @@ BlockTable BlockManager::adopt(const std::vector<int32_t>& ids, int32_t num_toke
   return table;
 }
 
-// Is the block that the next token goes to partly filled with tokens that another holder may rely on?
 bool BlockManager::must_copy(const BlockTable& table) const {
   int32_t slot = table.num_tokens % kKvBlockTokens;
   auto index = static_cast<size_t>(table.num_tokens / kKvBlockTokens);
@@ -184,8 +207,8 @@ bool BlockManager::extend(BlockTable& table, int32_t end, std::vector<BlockOp>& 
 }
 
 int32_t BlockManager::num_cached_of(const std::vector<int32_t>& ids) const {
-  return static_cast<int32_t>(
-      std::count_if(ids.begin(), ids.end(), [&](int32_t id) { return block(id).state == State::kCached; }));
+  return static_cast<int32_t>(std::count_if(
+      ids.begin(), ids.end(), [&](int32_t id) { return id >= 0 && block(id).state == State::kCached; }));
 }
 
 void BlockManager::set_registered(int32_t id, bool registered) {

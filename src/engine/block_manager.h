@@ -1,10 +1,12 @@
-// Accounts for the KV cache's blocks of 64 tokens. Pure bookkeeping: it never touches their memory.
+// Accounts for the blocks of 64 tokens of one layer group's KV cache. Pure bookkeeping: it never touches
+// their memory.
 //   A block is active (pinned by a running sequence), cached (content kept for an idle session, a preempted
 //   sequence or the prefix cache, but may be taken) or free; the three counts always add up to num_blocks().
 //   - Everything that names a block holds its unique id: a new number at each allocation. A table that was
 //   not
 //     pinned finds out by validate() how much of it is left.
 //   - Cached blocks are taken oldest first, and within one table from the tail.
+//   - A table may have given up its first blocks: those that a sliding window has left.
 //   - A partly filled block that others hold too is copied before anything in it is written again.
 #pragma once
 
@@ -17,10 +19,13 @@ namespace turgo {
 
 // The blocks of one sequence or idle session, in order.
 struct BlockTable {
-  std::vector<int32_t> ids;
+  std::vector<int32_t> ids;  // the first `first` of them are -1: given up
   std::vector<uint64_t> unique_ids;
-  int32_t num_tokens = 0;  // leading tokens whose K and V the blocks hold
+  int32_t num_tokens = 0;  // leading tokens whose K and V the blocks hold, or once held
+  int32_t first = 0;
   bool pinned = false;
+
+  int32_t num_held() const { return static_cast<int32_t>(ids.size()) - first; }
 };
 
 // Work on the blocks' memory, to be done in order before a step writes: copy, or fill with zeros (from < 0),
@@ -28,6 +33,7 @@ struct BlockTable {
 struct BlockOp {
   int32_t to;
   int32_t from = -1;
+  int32_t group = 0;
 };
 
 class BlockManager {
@@ -46,16 +52,20 @@ class BlockManager {
   void unpin(BlockTable& table);  // its blocks become cached
   void release(BlockTable& table);
   void truncate(BlockTable& table, int32_t num_tokens);
+  // Gives up the blocks in front of index `first` of a pinned table.
+  void drop_head(BlockTable& table, int32_t first);
   // A second holder of the same blocks, unpinned.
   BlockTable fork(const BlockTable& table);
-  // A pinned table made of registered blocks (prefix hit).
+  // A pinned table made of registered blocks (prefix hit); leading ids < 0 are given up.
   BlockTable adopt(const std::vector<int32_t>& ids, int32_t num_tokens);
 
   // Makes room in a pinned table for tokens [table.num_tokens, end), all or nothing; appends to `ops`.
   bool extend(BlockTable& table, int32_t end, std::vector<BlockOp>& ops);
+  // Is the block that the next token goes to partly filled with what another holder may rely on?
+  bool must_copy(const BlockTable& table) const;
   // Blocks that extend() would take.
   int32_t num_missing(const BlockTable& table, int32_t end) const;
-  // Blocks of an unpinned, valid table that pin() would move out of the available ones.
+  // How many of these blocks are cached: pinning them takes them out of the available ones.
   int32_t num_cached_of(const std::vector<int32_t>& ids) const;
 
   // The prefix cache keeps a registered block's content when its last holder leaves; on_evict(id) tells it
@@ -86,7 +96,6 @@ class BlockManager {
   void unpin_block(int32_t id);
   void free_if_unused(int32_t id);
   void drop_tail(BlockTable& table, size_t num_kept);
-  bool must_copy(const BlockTable& table) const;
 
   std::vector<Block> blocks_;
   std::vector<int32_t> free_;  // taken from the back: low numbers first, then the last one returned

@@ -17,6 +17,12 @@ std::vector<int64_t> block_bytes(const Decoder& decoder) {
   return bytes;
 }
 
+std::vector<int32_t> blocks_per_group(const CachePlan& cache) {
+  std::vector<int32_t> blocks = {cache.num_blocks};
+  blocks.insert(blocks.end(), cache.window_blocks.begin(), cache.window_blocks.end());
+  return blocks;
+}
+
 // Architecture, shape and a hash of the norm weights: small, read at once, and different in any two
 // trainings.
 std::string model_id(const Decoder& decoder) {
@@ -53,12 +59,15 @@ ModelLimits limits_of(const Decoder& decoder) {
 
 }  // namespace
 
-DecoderRunner::DecoderRunner(std::shared_ptr<Decoder> decoder, int32_t num_blocks, bool samples)
+DecoderRunner::DecoderRunner(std::shared_ptr<Decoder> decoder, const CachePlan& cache, bool samples)
     : decoder_(std::move(decoder)),
       limits_(limits_of(*decoder_)),
-      pool_(block_bytes(*decoder_), num_blocks),
+      pool_(block_bytes(*decoder_), blocks_per_group(cache)),
       sequences_(decoder_->cache_specs().size()),
       samples_(samples) {
+  CHECK_EQ(cache.window_blocks.size() + 1, decoder_->cache_specs().size());
+  for (size_t w = 0; w < cache.window_blocks.size(); ++w)
+    limits_.windows.push_back({decoder_->cache_specs()[w + 1].window, cache.window_blocks[w]});
   for (const RopeConfig& rope : decoder_->config().ropes)
     num_axes_ = std::max(num_axes_, static_cast<int32_t>(rope.mrope_section.size()));
 }
@@ -77,11 +86,10 @@ T* DecoderRunner::room(std::shared_ptr<void>& buffer, int64_t& capacity, int64_t
 // In stream order, and one after the other: a later copy may read what an earlier one wrote.
 void DecoderRunner::run_block_ops(const StepPlan& plan) {
   if (plan.block_ops.empty()) return;
-  int32_t highest = 0;
-  for (const BlockOp& op : plan.block_ops) highest = std::max(highest, op.to);
-  pool_.commit(highest + 1);
+  for (const BlockOp& op : plan.block_ops) pool_.commit(static_cast<size_t>(op.group), op.to + 1);
   decoder_->executor().host_phase(1, [&](int64_t) {
-    for (const BlockOp& op : plan.block_ops) pool_.copy_or_clear(op.to, op.from);
+    for (const BlockOp& op : plan.block_ops)
+      pool_.copy_or_clear(static_cast<size_t>(op.group), op.to, op.from);
   });
 }
 
@@ -94,7 +102,8 @@ void DecoderRunner::fill_rows(const StepPlan& plan) {
   }
   auto* ids = room<int32_t>(ids_, ids_capacity_, plan.num_rows);
   auto* positions = room<int32_t>(positions_, positions_capacity_, int64_t{plan.num_rows} * num_axes_);
-  auto* tables = room<int32_t>(tables_, tables_capacity_, num_blocks);
+  auto* tables =
+      room<int32_t>(tables_, tables_capacity_, num_blocks * static_cast<int64_t>(sequences_.size()));
   auto* embeddings = num_embeddings_
                          ? room<float>(embeddings_, embeddings_capacity_, num_embeddings_ * hidden_size)
                          : nullptr;
@@ -107,7 +116,6 @@ void DecoderRunner::fill_rows(const StepPlan& plan) {
     for (int32_t i = 0; i < s.num_rows; ++i)
       std::fill_n(positions + int64_t{row + i} * num_axes_, num_axes_, s.first_index + i);
     int32_t blocks = (s.first_index + s.num_rows + kKvBlockTokens - 1) / kKvBlockTokens;
-    std::copy_n(s.block_table, blocks, tables);
     if (s.num_embeddings) {
       std::copy_n(s.embeddings, s.num_embeddings * hidden_size, embeddings);
       embeddings += s.num_embeddings * hidden_size;
@@ -116,14 +124,16 @@ void DecoderRunner::fill_rows(const StepPlan& plan) {
     rows.row_begin = row;
     rows.num_rows = s.num_rows;
     rows.first_index = s.first_index;
-    rows.block_table = tables;
-    for (auto& group : sequences_) group.push_back(rows);
+    for (size_t g = 0; g < sequences_.size(); ++g, tables += blocks) {
+      std::copy_n(g == 0 ? s.block_table : s.window_tables[g - 1], blocks, tables);
+      rows.block_table = tables;
+      sequences_[g].push_back(rows);
+    }
     bool wants_logits = s.all_logits || s.sampler;
     first_logit_.push_back(wants_logits ? static_cast<int64_t>(logits_rows_.size()) : -1);
     if (wants_logits)
       for (int32_t i = s.all_logits ? 0 : s.num_rows - 1; i < s.num_rows; ++i)
         logits_rows_.push_back(row + i);
-    tables += blocks;
     row += s.num_rows;
   }
 }

@@ -14,7 +14,7 @@ namespace turgo {
 class DecoderRunner : public ModelRunner {
  public:
   // samples = false: a rank that computes its share and looks at no logits.
-  DecoderRunner(std::shared_ptr<Decoder> decoder, int32_t num_blocks, bool samples = true);
+  DecoderRunner(std::shared_ptr<Decoder> decoder, const CachePlan& cache, bool samples = true);
   const ModelLimits& limits() const override { return limits_; }
   void execute(const StepPlan& plan, StepResult& result) override;
 

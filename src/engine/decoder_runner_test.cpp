@@ -54,6 +54,20 @@ Model tiny_model() {
   return m;
 }
 
+// Layers that slide beside layers that do not, as in Gemma 3: two groups, the second gives pages up.
+Model window_model() {
+  Model m;
+  TinyModel tiny(4);
+  m.config = TinyModel::llama_config(3, 64, 160);
+  for (int l : {0, 2}) {
+    m.config.layers[static_cast<size_t>(l)].attention = AttentionKind::kSliding;
+    m.config.layers[static_cast<size_t>(l)].sliding_window = 40;
+  }
+  m.weights = tiny.weights(m.config);
+  m.precision = Precision::kF32;
+  return m;
+}
+
 struct Case {
   std::string name;
   KvType kv;
@@ -64,6 +78,7 @@ class DecoderLaw : public testing::TestWithParam<Case> {
   static void SetUpTestSuite() {
     models() = new std::map<std::string, Model>;
     models()->emplace("tiny", tiny_model());
+    models()->emplace("window", window_model());
     const char* path = std::getenv("TURGO_MODEL");
     if (!path || !*path) return;
     auto loaded = load_model(open_model(path), {});
@@ -265,10 +280,39 @@ TEST_P(DecoderLaw, GreedyFollowsTheLogits) {
   }
 }
 
+TEST_P(DecoderLaw, WindowsAreGroupsOfTheirOwn) {
+  auto specs = model_->decoder(GetParam().kv)->cache_specs();
+  if (GetParam().name != "window") {
+    EXPECT_EQ(specs.size(), 1u);
+    return;
+  }
+  ASSERT_EQ(specs.size(), 2u);
+  EXPECT_EQ(specs[0].layers, std::vector<int32_t>{1});
+  EXPECT_EQ(specs[1].layers, (std::vector<int32_t>{0, 2}));
+  EXPECT_EQ(specs[1].window, 40);
+  // Far beyond the window and through the least pool, against the decoder with all pages kept.
+  auto decoder = model_->decoder(GetParam().kv);
+  TestSequence sequence(*decoder, 512);
+  Request r = request(400, 20, 2);
+  EngineConfig c = model_->engine_config();
+  c.cache_max_entry_count = 7;
+  auto got = tokens(drain(*engine(c)->submit(r)));
+  auto vocab = static_cast<ptrdiff_t>(model_->config.vocab_size);
+  sequence.feed({r.input_ids.begin(), r.input_ids.begin() + 200});
+  auto logits = sequence.feed({r.input_ids.begin() + 200, r.input_ids.end()});
+  for (int32_t t : got) {
+    auto last = logits.end() - vocab;
+    EXPECT_EQ(t, std::max_element(last, logits.end()) - last);
+    logits = sequence.feed({t});
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, DecoderLaw,
                          testing::Values(Case{"tiny", KvType::kF32}, Case{"tiny", KvType::kBF16},
-                                         Case{"tiny", KvType::kI8}, Case{"real", KvType::kBF16},
-                                         Case{"real", KvType::kI8}),
+                                         Case{"tiny", KvType::kI8}, Case{"tiny", KvType::kK8V4},
+                                         Case{"window", KvType::kF32}, Case{"window", KvType::kBF16},
+                                         Case{"real", KvType::kBF16}, Case{"real", KvType::kI8},
+                                         Case{"real", KvType::kK8V4}),
                          [](const auto& c) { return c.param.name + "_" + kv_type_name(c.param.kv); });
 
 }  // namespace

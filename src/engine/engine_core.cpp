@@ -40,7 +40,7 @@ EngineCore::EngineCore(const EngineConfig& config, const ModelLimits& limits, in
     : config_(config),
       limits_(limits),
       max_context_(context_limit(config, limits, num_blocks)),
-      blocks_(num_blocks),
+      blocks_(num_blocks, limits.windows, scheduler_config(config, limits).max_step_rows),
       prefix_(blocks_),
       sessions_(blocks_, config.max_sessions),
       scheduler_(scheduler_config(config, limits), blocks_, prefix_) {

@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "engine/block_manager.h"
+#include "engine/cache_blocks.h"
 #include "engine/engine_config.h"
 #include "engine/fair_share.h"
 #include "engine/model_runner.h"
@@ -54,7 +54,7 @@ class EngineCore {
 
   int32_t max_context() const { return max_context_; }
   size_t num_requests() const { return sequences_.size(); }
-  const BlockManager& blocks() const { return blocks_; }
+  const CacheBlocks& blocks() const { return blocks_; }
   const PrefixCache& prefix_cache() const { return prefix_; }
   const Scheduler& scheduler() const { return scheduler_; }
   void check() const;  // accounting, CHECKs
@@ -79,7 +79,7 @@ class EngineCore {
   EngineConfig config_;
   ModelLimits limits_;
   int32_t max_context_;
-  BlockManager blocks_;
+  CacheBlocks blocks_;
   PrefixCache prefix_;
   SessionStore sessions_;
   Scheduler scheduler_;

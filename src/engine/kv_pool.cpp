@@ -13,6 +13,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "engine/cache_blocks.h"
 #include "kernels/common/kv_block.h"
 
 namespace turgo {
@@ -59,53 +60,51 @@ int64_t cgroup_room() {
 
 }  // namespace
 
-KvPool::KvPool(std::vector<int64_t> block_bytes, int32_t num_blocks)
-    : block_bytes_(std::move(block_bytes)),
-      num_blocks_(num_blocks),
-      used_(static_cast<size_t>(num_blocks), false) {
-  for (int64_t bytes : block_bytes_) {
-    int64_t size = round_up(std::max<int64_t>(bytes * num_blocks, 1));
+KvPool::KvPool(const std::vector<int64_t>& block_bytes, const std::vector<int32_t>& num_blocks) {
+  CHECK_EQ(block_bytes.size(), num_blocks.size());
+  for (size_t g = 0; g < block_bytes.size(); ++g) {
+    int64_t size = round_up(std::max<int64_t>(block_bytes[g] * num_blocks[g], 1));
     void* p = mmap(nullptr, static_cast<size_t>(size), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                    -1, 0);
     if (p == MAP_FAILED) {
-      for (size_t g = 0; g < bases_.size(); ++g) munmap(bases_[g], static_cast<size_t>(reserved_[g]));
+      int error = errno;
+      for (size_t k = 0; k < bases_.size(); ++k) munmap(bases_[k], static_cast<size_t>(groups_[k].reserved));
       fail(ErrorCode::kResourceExhausted,
            "cannot reserve {} MB of addresses for the KV cache ({}); lower cache_max_entry_count or "
            "session_len",
-           size >> 20, std::strerror(errno));
+           size >> 20, std::strerror(error));
     }
     bases_.push_back(static_cast<std::byte*>(p));
-    reserved_.push_back(size);
+    groups_.push_back({block_bytes[g], size, num_blocks[g], 0,
+                       std::vector<bool>(static_cast<size_t>(num_blocks[g]), false)});
   }
 }
 
 KvPool::~KvPool() {
-  for (size_t g = 0; g < bases_.size(); ++g) munmap(bases_[g], static_cast<size_t>(reserved_[g]));
+  for (size_t g = 0; g < bases_.size(); ++g) munmap(bases_[g], static_cast<size_t>(groups_[g].reserved));
 }
 
-void KvPool::commit(int32_t count) {
-  if (count <= num_committed_) return;
-  CHECK(count <= num_blocks_, "{} of {} blocks", count, num_blocks_);
-  for (size_t g = 0; g < bases_.size(); ++g) {
-    int64_t from = round_up(block_bytes_[g] * num_committed_), to = round_up(block_bytes_[g] * count);
-    if (to > from && mprotect(bases_[g] + from, static_cast<size_t>(to - from), PROT_READ | PROT_WRITE) != 0)
-      fail(ErrorCode::kResourceExhausted, "no memory for KV block {} of {} ({})", count, num_blocks_,
-           std::strerror(errno));
-  }
-  num_committed_ = count;
+void KvPool::commit(size_t group, int32_t count) {
+  Group& g = groups_[group];
+  if (count <= g.num_committed) return;
+  CHECK(count <= g.num_blocks, "{} of {} blocks", count, g.num_blocks);
+  int64_t from = round_up(g.block_bytes * g.num_committed), to = round_up(g.block_bytes * count);
+  if (to > from &&
+      mprotect(bases_[group] + from, static_cast<size_t>(to - from), PROT_READ | PROT_WRITE) != 0)
+    fail(ErrorCode::kResourceExhausted, "no memory for KV block {} of {} ({})", count, g.num_blocks,
+         std::strerror(errno));
+  g.num_committed = count;
 }
 
-void KvPool::copy_or_clear(int32_t to, int32_t from) {
-  auto i = static_cast<size_t>(to);
-  if (from >= 0 || used_[i]) {
-    for (size_t g = 0; g < bases_.size(); ++g) {
-      auto bytes = static_cast<size_t>(block_bytes_[g]);
-      std::byte* target = bases_[g] + block_bytes_[g] * to;
-      from < 0 ? std::memset(target, 0, bytes)
-               : std::memcpy(target, bases_[g] + block_bytes_[g] * from, bytes);
-    }
+void KvPool::copy_or_clear(size_t group, int32_t to, int32_t from) {
+  Group& g = groups_[group];
+  auto i = static_cast<size_t>(to), bytes = static_cast<size_t>(g.block_bytes);
+  if (from >= 0 || g.used[i]) {
+    std::byte* target = bases_[group] + g.block_bytes * to;
+    from < 0 ? std::memset(target, 0, bytes)
+             : std::memcpy(target, bases_[group] + g.block_bytes * from, bytes);
   }
-  used_[i] = true;
+  g.used[i] = true;
 }
 
 int64_t available_memory_bytes() {
@@ -142,6 +141,30 @@ int32_t plan_num_blocks(double setting, int64_t block_bytes, int32_t max_batch_s
          "one KV block of {} tokens needs {} bytes, {} bytes of memory are free", kKvBlockTokens, block_bytes,
          available_bytes);
   return static_cast<int32_t>(blocks);
+}
+
+CachePlan plan_cache(double setting, const std::vector<CacheGroupShape>& groups, int32_t max_batch_size,
+                     int32_t session_len, int32_t max_rows, int64_t available_bytes) {
+  CHECK(!groups.empty() && groups[0].window == 0);
+  // Blocks that a sequence of session_len tokens holds in a window group at its peak.
+  auto blocks_of = [](int64_t tokens) { return (tokens + kKvBlockTokens - 1) / kKvBlockTokens; };
+  int64_t whole = std::max<int64_t>(blocks_of(session_len), 1);
+  auto peak = [&](int32_t window) { return std::min(blocks_of(int64_t{window} - 1 + max_rows) + 1, whole); };
+  // What group 0's block costs with the share of the window groups that goes with it.
+  double bytes = static_cast<double>(groups[0].block_bytes);
+  for (size_t g = 1; g < groups.size(); ++g)
+    bytes += static_cast<double>(groups[g].block_bytes) * static_cast<double>(peak(groups[g].window)) /
+             static_cast<double>(whole);
+  CachePlan plan;
+  plan.num_blocks = plan_num_blocks(setting, static_cast<int64_t>(std::ceil(bytes)), max_batch_size,
+                                    session_len, available_bytes);
+  for (size_t g = 1; g < groups.size(); ++g) {
+    int64_t least = std::min<int64_t>(min_window_blocks(groups[g].window), plan.num_blocks);
+    int64_t share = (plan.num_blocks * peak(groups[g].window) + whole - 1) / whole;
+    plan.window_blocks.push_back(
+        static_cast<int32_t>(std::clamp<int64_t>(share, least, std::max<int64_t>(plan.num_blocks, least))));
+  }
+  return plan;
 }
 
 }  // namespace turgo

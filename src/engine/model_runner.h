@@ -14,7 +14,8 @@ struct ModelLimits {
   int32_t max_rows = 0;         // of one step
   int32_t max_logits_rows = 0;  // of one step with all_logits (0 = max_rows)
   std::vector<int32_t> eos_token_ids;
-  std::string cache_key;  // what else K and V depend on: KV type, rope choice
+  std::vector<WindowGroup> windows;  // layer groups beside group 0, in the order of the decoder's CacheSpecs
+  std::string cache_key;             // what else K and V depend on: KV type, rope choice
 };
 
 class ModelRunner {

@@ -39,3 +39,12 @@ turgo_mutant(one_token_more engine_core.cpp "s.num_generated() >= s.max_new" "s.
 turgo_mutant(penalty_forgets engine_core.cpp "    s.sampler.add_generated(j.token.token_id);\n" "")
 turgo_mutant(failed_step_kept engine_core.cpp "step_in_flight_ = false;\n  std::vector<Sequence*> planned"
              "step_in_flight_ = false;\n  scheduler_.advance(0);\n  std::vector<Sequence*> planned")
+turgo_mutant(window_left_too_early cache_blocks.cpp "std::max(n - windows_[g] + 1, 0)" "std::max(n - windows_[g] + 65, 0)")
+turgo_mutant(window_never_left scheduler.cpp "    blocks_.leave_behind(s.table);\n" "")
+turgo_mutant(rewound_window_trusted cache_blocks.cpp
+             "if (table_of(table, g).first > first_block(g, num_tokens)) num_tokens = 0;" "")
+turgo_mutant(hit_in_a_torn_window prefix_cache.cpp "if (found[b]->windows[w] < 0) {" "if (false) {")
+turgo_mutant(pace_ignored step_pacer.cpp "return (stretch_ - 1) * decode_seconds" "return 100 * decode_seconds")
+turgo_mutant(deadline_forgotten engine_core.cpp "if (s->deadline <= now)" "if (false)")
+turgo_mutant(newcomer_waits fair_share.cpp "std::max(o.next, virtual_time_);"
+             "std::max(o.next, virtual_time_) + (o.num_live == 1 ? 100000 : 0);")

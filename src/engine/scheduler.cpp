@@ -48,16 +48,17 @@ void Scheduler::preempt(Sequence* s) {
   add(s);
 }
 
-// Blocks for tokens up to `end`, if need be those of sequences served later. False: this one is the last and
-// was preempted itself.
-bool Scheduler::make_room(Sequence& s, int32_t end) {
+// Blocks for tokens up to `end`, if need be those of sequences served later. Returns for how many there are
+// now: less where this one is alone and its windows hold no more. 0: this one is the last and was preempted
+// itself.
+int32_t Scheduler::make_room(Sequence& s, int32_t end) {
   while (!blocks_.extend(s.table, end, plan_.block_ops)) {
     Sequence* victim = running_.back();
     if (victim != &s) {
       preempt(victim);
     } else if (running_.size() > 1) {
       preempt(victim);
-      return false;
+      return 0;
     } else {
       // Alone and still short of one block: the one that a copy of a shared block would need. Its tokens are
       // computed again instead.
@@ -67,15 +68,17 @@ bool Scheduler::make_room(Sequence& s, int32_t end) {
       end = std::min(end, s.table.num_tokens + 1);
     }
   }
-  return true;
+  return end;
 }
 
 // Adds at most `max_rows` rows of a running sequence to the plan.
 void Scheduler::schedule(Sequence& s, int32_t max_rows) {
   int32_t want = std::min(s.num_pending(), max_rows);
-  int32_t before = s.table.num_tokens;
-  if (!make_room(s, before + want)) return;
-  if (s.table.num_tokens < before) want = 1;
+  // A shorter chunk rather than others' blocks: the windows give blocks up as they go.
+  if (int32_t room = blocks_.window_room(s.table); room > 0) want = std::min(want, room);
+  int32_t end = make_room(s, s.table.num_tokens + want);
+  if (end == 0) return;
+  want = end - s.table.num_tokens;
 
   StepSlice slice;
   slice.sequence_id = s.id;
@@ -83,6 +86,7 @@ void Scheduler::schedule(Sequence& s, int32_t max_rows) {
   slice.num_rows = want;
   slice.token_ids = s.tokens.data() + slice.first_index;
   slice.block_table = s.table.ids.data();
+  for (const BlockTable& window : s.table.windows) slice.window_tables.push_back(window.ids.data());
   if (!s.embeddings.values.empty()) {
     int32_t skipped = s.num_embeddings_before(slice.first_index);
     slice.num_embeddings = s.num_embeddings_before(slice.first_index + want) - skipped;
@@ -123,20 +127,16 @@ Scheduler::Admission Scheduler::prepare(Sequence& s) {
   blocks_.truncate(s.table, std::min(s.max_reuse, s.num_tokens() - 1));  // one row is needed for its logits
   if (config_.enable_prefix_caching && !s.all_logits)
     a.hit = prefix_.match(s.prefix_source(), s.num_tokens() - 1, a.chain);
-  a.hit_tokens = static_cast<int32_t>(a.hit.size()) * kKvBlockTokens;
+  a.hit_tokens = static_cast<int32_t>(a.hit.ids.size()) * kKvBlockTokens;
   if (a.hit_tokens > s.table.num_tokens) {
-    int32_t total = (s.num_tokens() + kKvBlockTokens - 1) / kKvBlockTokens;
-    a.need = total - static_cast<int32_t>(a.hit.size()) + blocks_.num_cached_of(a.hit);
+    a.need = blocks_.need(a.hit, s.num_tokens());
     return a;
   }
-  a.hit.clear();
-  auto need = [&] {
-    return blocks_.num_missing(s.table, s.num_tokens()) + blocks_.num_cached_of(s.table.ids);
-  };
-  a.need = need();
-  if (running_.empty() && a.need > blocks_.num_available()) {  // by the copy of a shared block only
+  a.hit = {};
+  a.need = blocks_.need(s.table, s.num_tokens());
+  if (running_.empty() && !blocks_.available(a.need)) {  // by the copy of a shared block only
     blocks_.truncate(s.table, s.table.num_tokens / kKvBlockTokens * kKvBlockTokens);
-    a.need = need();
+    a.need = blocks_.need(s.table, s.num_tokens());
   }
   return a;
 }
@@ -144,9 +144,12 @@ Scheduler::Admission Scheduler::prepare(Sequence& s) {
 // Beside what runs: the rest of the others' contexts, and a block each to decode on.
 bool Scheduler::fits(const Admission& a) const {
   if (static_cast<int32_t>(running_.size()) >= config_.max_batch_size) return false;
-  int32_t reserve = 0;
-  for (const Sequence* r : running_) reserve += blocks_.num_missing(r->table, r->num_tokens()) + 1;
-  return a.need + reserve <= blocks_.num_available();
+  CacheBlocks::Counts sum = a.need;
+  for (const Sequence* r : running_) {
+    auto rest = blocks_.rest(r->table, r->num_tokens() + kKvBlockTokens);
+    for (size_t g = 0; g < sum.size(); ++g) sum[g] += rest[g];
+  }
+  return blocks_.available(sum);
 }
 
 void Scheduler::admit(Sequence& s, Admission& a, double now) {
@@ -154,7 +157,7 @@ void Scheduler::admit(Sequence& s, Admission& a, double now) {
     blocks_.pin(s.table);
     s.chain = {};
   } else {
-    BlockTable table = blocks_.adopt(a.hit, a.hit_tokens);
+    CacheTable table = blocks_.adopt(a.hit);
     blocks_.release(s.table);
     s.table = std::move(table);
     s.chain = a.chain;
@@ -254,8 +257,9 @@ void Scheduler::advance(double seconds) {
   pacer_.observe(work_, seconds);
   for (size_t i = 0; i < planned_.size(); ++i) {
     Sequence& s = *planned_[i];
-    s.table.num_tokens += plan_.slices[i].num_rows;
+    blocks_.set_num_tokens(s.table, s.table.num_tokens + plan_.slices[i].num_rows);
     if (config_.enable_prefix_caching) prefix_.insert(s.prefix_source(), s.table, s.chain);
+    blocks_.leave_behind(s.table);
   }
 }
 

@@ -30,7 +30,7 @@ struct SchedulerConfig {
 
 class Scheduler {
  public:
-  Scheduler(const SchedulerConfig& config, BlockManager& blocks, PrefixCache& prefix)
+  Scheduler(const SchedulerConfig& config, CacheBlocks& blocks, PrefixCache& prefix)
       : config_(config), blocks_(blocks), prefix_(prefix), pacer_(config.step_stretch) {}
 
   void add(Sequence* sequence);     // queued
@@ -53,12 +53,13 @@ class Scheduler {
   const StepPlan& current_plan() const { return plan_; }
 
  private:
-  bool make_room(Sequence& sequence, int32_t end);
+  int32_t make_room(Sequence& sequence, int32_t end);
   void preempt(Sequence* sequence);
   struct Admission {
-    std::vector<int32_t> hit;  // cached blocks to start from; empty = its own table
+    PrefixHit hit;  // cached blocks to start from; empty = its own table
     PrefixChain chain;
-    int32_t hit_tokens = 0, need = 0;
+    int32_t hit_tokens = 0;
+    CacheBlocks::Counts need;
   };
   Admission prepare(Sequence& sequence);
   bool fits(const Admission& admission) const;
@@ -69,7 +70,7 @@ class Scheduler {
   void schedule(Sequence& sequence, int32_t rows);
 
   SchedulerConfig config_;
-  BlockManager& blocks_;
+  CacheBlocks& blocks_;
   PrefixCache& prefix_;
   std::vector<Sequence*> queued_, running_, planned_;
   StepPlan plan_;

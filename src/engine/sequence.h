@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/block_manager.h"
+#include "engine/cache_blocks.h"
 #include "engine/embedding_rows.h"
 #include "engine/prefix_cache.h"
 #include "engine/request.h"
@@ -47,7 +47,7 @@ struct Sequence {
   std::vector<int32_t> stop_ids;
 
   State state = State::kQueued;
-  BlockTable table;
+  CacheTable table;
   PrefixChain chain;
   std::string name_space;
   Sampler sampler;

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/block_manager.h"
+#include "engine/cache_blocks.h"
 #include "engine/embedding_rows.h"
 
 namespace turgo {
@@ -20,14 +20,14 @@ struct Session {
   std::string id, owner;
   std::vector<int32_t> tokens;
   EmbeddingRows embeddings;
-  BlockTable table;                // unpinned; with `busy`, the sequence's request holds it
+  CacheTable table;                // unpinned; with `busy`, the sequence's request holds it
   const Sequence* busy = nullptr;  // the request that continues it
   double last_used = 0;
 };
 
 class SessionStore {
  public:
-  SessionStore(BlockManager& blocks, int32_t max_sessions) : blocks_(blocks), max_sessions_(max_sessions) {}
+  SessionStore(CacheBlocks& blocks, int32_t max_sessions) : blocks_(blocks), max_sessions_(max_sessions) {}
 
   Session* find(const std::string& id, const std::string& owner);
   // Throws Error{kNotFound}.
@@ -44,7 +44,7 @@ class SessionStore {
   size_t size() const { return sessions_.size(); }
 
  private:
-  BlockManager& blocks_;
+  CacheBlocks& blocks_;
   int32_t max_sessions_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Session>> sessions_;  // (owner, id)
 };

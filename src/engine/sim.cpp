@@ -98,8 +98,9 @@ class Simulation {
     limits_.max_rows = pick(16, 128);
     limits_.max_logits_rows = pick(1, 40);
     limits_.eos_token_ids = {30};
-    num_blocks_ = chance(20) ? pick(1, 3) : chance(60) ? pick(4, 12) : pick(12, 40);
     share_prompts_ = chance(50);
+    num_blocks_ = chance(20) ? pick(1, 3) : chance(60) ? pick(4, 12) : pick(12, 40);
+    add_windows();
     pressure_ = chance(25);
     stateful_ = chance(40);
     if (stateful_) config_.max_sessions = 8;
@@ -206,6 +207,18 @@ class Simulation {
     require(rows == plan.num_rows && rows <= limits_.max_rows, "{} rows planned, the model takes {}", rows,
             limits_.max_rows);
     core_->check();
+    check_windows();
+  }
+
+  // A running sequence holds its window, the step's rows and the two blocks that they are cut by: no more.
+  void check_windows() {
+    const CacheBlocks& blocks = core_->blocks();
+    for (size_t g = 1; g < blocks.num_groups(); ++g)
+      for (const Sequence* s : core_->scheduler().running()) {
+        int32_t tokens = blocks.window(g) - 1 + limits_.max_rows, held = s->table.windows[g - 1].num_held();
+        require(held <= (tokens + kKvBlockTokens - 1) / kKvBlockTokens + 1,
+                "request {} holds {} blocks for a window of {}", s->id, held, blocks.window(g));
+      }
   }
 
   // How long the machine takes for a step, and that the time budget was kept.
@@ -300,6 +313,13 @@ class Simulation {
     users_[u->id] = u;
   }
 
+  void add_windows() {
+    for (int n = chance(40) ? pick(1, 2) : 0; n-- > 0;) {
+      int32_t window = chance(30) ? pick(1, 5) : pick(6, 200);
+      limits_.windows.push_back({window, min_window_blocks(window) + pick(0, 10)});
+    }
+  }
+
   void add_image(Request& r) {
     int kind = pick(0, 2);
     for (size_t i = 5; i < 15; ++i) {
@@ -350,19 +370,19 @@ class Simulation {
     if (!r.ignore_eos) stop.push_back(30);
     Sampler sampler(r.sampling, stop, limits_.vocab_size);
     sampler.add_prompt(u.context);
-    uint64_t h = 1;
+    std::vector<uint64_t> values;
     const float* embedding = u.embeddings.data();
     auto position = static_cast<int32_t>(u.context.size());
     for (int32_t i = 0; i < position; ++i) {
       int32_t id = u.context[static_cast<size_t>(i)];
-      h = FakeModel::extend(h, model.value(id, i, embedding));
+      values.push_back(model.value(id, i, embedding));
       if (id < 0) embedding += 2;
     }
     int32_t max_new = std::min(r.max_new_tokens, core_->max_context() - position);
     finish = FinishReason::kLength;
     SampleScratch scratch;
     while (static_cast<int32_t>(out.size()) < max_new) {
-      auto row = model.logits(h);
+      auto row = model.logits(model.state(values));
       SampledToken t = sampler.sample(row, position, nullptr, scratch);
       if (t.error) {
         finish = FinishReason::kError;
@@ -376,7 +396,7 @@ class Simulation {
       if (last) break;
       finish = FinishReason::kLength;
       sampler.add_generated(t.token_id);
-      h = FakeModel::extend(h, model.value(t.token_id, position++, nullptr));
+      values.push_back(model.value(t.token_id, position++, nullptr));
     }
     return out;
   }
@@ -456,6 +476,13 @@ class Simulation {
     auto cached = static_cast<size_t>(core_->blocks().num_cached());
     require(cached == core_->prefix_cache().size(), "{} cached blocks, the prefix cache knows {}", cached,
             core_->prefix_cache().size());
+    for (size_t g = 1; g < core_->blocks().num_groups(); ++g) {
+      const BlockManager& group = core_->blocks().group(g);
+      require(group.num_active() == 0, "{} window blocks stay active", group.num_active());
+      require(static_cast<size_t>(group.num_cached()) == core_->prefix_cache().num_window_blocks(g),
+              "{} cached window blocks, the prefix cache knows {}", group.num_cached(),
+              core_->prefix_cache().num_window_blocks(g));
+    }
     require(core_->blocks().num_free() + core_->blocks().num_cached() == num_blocks_, "{} + {} blocks of {}",
             core_->blocks().num_free(), core_->blocks().num_cached(), num_blocks_);
   }

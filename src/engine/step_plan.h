@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/block_manager.h"
+#include "engine/cache_blocks.h"
 #include "engine/request.h"
 #include "sampling/sampler.h"
 
@@ -20,7 +20,9 @@ struct StepSlice {
   int32_t num_rows = 0;                  // > 0
   const int32_t* token_ids = nullptr;    // [num_rows]
   const int32_t* block_table = nullptr;  // covers first_index + num_rows tokens
-  const float* embeddings = nullptr;     // rows for the ids < 0 of this slice, in order
+  // The same per window group; blocks that no row of the slice looks at may be -1.
+  std::vector<const int32_t*> window_tables;
+  const float* embeddings = nullptr;  // rows for the ids < 0 of this slice, in order
   int32_t num_embeddings = 0;
   const Sampler* sampler = nullptr;  // sample from the last row's logits
   int64_t sample_position = 0;       // of the sampled token

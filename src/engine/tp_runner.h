@@ -20,7 +20,7 @@ struct RankModel {
 
 class TpRunner : public ModelRunner {
  public:
-  TpRunner(const std::vector<RankModel>& ranks, int32_t num_blocks);
+  TpRunner(const std::vector<RankModel>& ranks, const CachePlan& cache);
   const ModelLimits& limits() const override { return runners_[0]->limits(); }
   // If a rank throws, the others are freed from their waiting, and the first rank's own error is thrown.
   void execute(const StepPlan& plan, StepResult& result) override;

@@ -1,5 +1,6 @@
 #include "models/decoder.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -20,18 +21,33 @@ TensorView first_rows(TensorView v, int64_t rows, int64_t cols) {
 
 }  // namespace
 
-std::vector<CacheSpec> make_cache_specs(const DecoderConfig& config, KvType type) {
-  CacheSpec paged;
+std::vector<CacheSpec> make_cache_specs(const DecoderConfig& config, KvType type, int32_t session_len) {
+  auto window_of = [&](const LayerConfig& layer) {
+    bool slides = layer.attention == AttentionKind::kSliding && layer.sliding_window > 0;
+    return slides && layer.sliding_window < session_len ? layer.sliding_window : 0;
+  };
+  bool keeps_all = std::any_of(config.layers.begin(), config.layers.end(), [&](const LayerConfig& layer) {
+    return layer.attention != AttentionKind::kNone && window_of(layer) == 0;
+  });
+  std::vector<CacheSpec> specs(1);
   for (int l = 0; l < config.num_layers(); ++l) {
     const LayerConfig& layer = config.layers[l];
     if (layer.attention == AttentionKind::kNone) continue;
+    int32_t window = keeps_all ? window_of(layer) : 0;
+    auto spec = std::find_if(specs.begin(), specs.end(), [&](const auto& s) { return s.window == window; });
+    if (spec == specs.end()) {
+      specs.push_back({});
+      spec = specs.end() - 1;
+      spec->kind = CacheSpec::Kind::kWindow;
+      spec->window = window;
+    }
     KvGeometry geometry{type, layer.num_kv_heads, layer.head_dim};
-    paged.layers.push_back(l);
-    paged.geometry.push_back(geometry);
-    paged.layer_offset.push_back(paged.block_bytes);
-    paged.block_bytes += geometry.layer_bytes();
+    spec->layers.push_back(l);
+    spec->geometry.push_back(geometry);
+    spec->layer_offset.push_back(spec->block_bytes);
+    spec->block_bytes += geometry.layer_bytes();
   }
-  return {paged};
+  return specs;
 }
 
 Decoder::Decoder(DecoderConfig config, DecoderWeights weights, std::shared_ptr<Executor> executor,
@@ -39,7 +55,7 @@ Decoder::Decoder(DecoderConfig config, DecoderWeights weights, std::shared_ptr<E
     : config_(std::move(config)),
       weights_(std::move(weights)),
       executor_(std::move(executor)),
-      cache_specs_(make_cache_specs(config_, kv_type)),
+      cache_specs_(make_cache_specs(config_, kv_type, session_len)),
       cache_group_(config_.layers.size(), -1),
       cache_entry_(config_.layers.size(), -1),
       session_len_(session_len),

@@ -27,8 +27,9 @@ struct DecoderWeights {
   int64_t weight_bytes = 0;                         // resident bytes of all weights
 };
 
-// The layers that share one kind of cache: one block table per group. Today one paged group, and one per
-// sliding window once such pages are freed early.
+// The layers that share one kind of cache: one block table per group. Group 0 is paged and keeps the whole
+// context; each sliding window that is shorter than the context is a group of its own, whose old pages are
+// given up. A model whose layers all slide has the paged group alone: prefix keys hang on it.
 struct CacheSpec {
   enum class Kind : uint8_t { kPaged, kWindow, kLatent, kRecurrent };
   Kind kind = Kind::kPaged;
@@ -38,7 +39,9 @@ struct CacheSpec {
   int64_t block_bytes = 0;            // of one block of kKvBlockTokens tokens, all layers of the group
   int32_t window = 0;
 };
-std::vector<CacheSpec> make_cache_specs(const DecoderConfig& config, KvType type);
+// session_len: windows that are not shorter are no groups of their own.
+std::vector<CacheSpec> make_cache_specs(const DecoderConfig& config, KvType type,
+                                        int32_t session_len = INT32_MAX);
 
 // One step's input. Everything is executor memory and lives until synchronize().
 struct StepInput {

@@ -1,0 +1,94 @@
+"""Measures what the engine promises: python3 bench/engine.py BUILD/bin/turgo MODEL.gguf [pace|stateful|memory|idle …]
+
+pace      gaps of a running stream while a 4,096-token prompt arrives, beside its usual gaps
+stateful  time to first token of ten turns after a history of 4,096 tokens, beside the same without caches
+memory    resident set over 100,000 short requests with a KV pool of 64 MB (MODEL should be tiny)
+idle      CPU time of a loaded engine that waits
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def replay(turgo, model, lines, *flags):
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as trace:
+        trace.writelines(json.dumps(line) + "\n" for line in lines)
+        trace.flush()
+        done = subprocess.run([turgo, "bench", "sim", trace.name, model, "--json", *flags], check=True,
+                              capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def quantile(values, q):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(q * len(values)))]
+
+
+def pace(turgo, model):
+    for run in range(3):
+        done = replay(turgo, model, [dict(arrival_s=0, prompt_tokens=64, output_tokens=1200),
+                                     dict(arrival_s=3, prompt_tokens=4096, output_tokens=4)], "--per-request")
+        stream, prompt = done["requests"]
+        at = stream["token_s"]
+        gaps = [(at[i], at[i] - at[i - 1]) for i in range(1, len(at))]
+        begin, end = prompt["start_s"], prompt["token_s"][0]
+        usual = [gap for t, gap in gaps if t < begin]
+        beside = [gap for t, gap in gaps if begin <= t <= end]
+        print(f"pace {run + 1}: usual gap p50 {1e3 * quantile(usual, .5):.2f} p99 {1e3 * quantile(usual, .99):.2f} ms; "
+              f"beside the prompt p50 {1e3 * quantile(beside, .5):.2f} p99 {1e3 * quantile(beside, .99):.2f} ms = "
+              f"{quantile(beside, .99) / quantile(usual, .5):.2f} x the usual p50 ({len(beside)} gaps); "
+              f"the prompt took {end - begin:.2f} s")
+
+
+def stateful(turgo, model):
+    history, new, answer = 4096, 32, 8
+    turns = [dict(arrival_s=0, prompt_tokens=history, output_tokens=1, session="s")]
+    turns += [dict(arrival_s=0, prompt_tokens=new, output_tokens=answer, session="s") for _ in range(10)]
+    with_session = replay(turgo, model, turns, "--per-request")["requests"][1:]
+    ttft = [r["token_s"][0] - r["start_s"] for r in with_session]
+    whole = history + 1 + 9 * (new + answer) + new
+    without = replay(turgo, model, [dict(arrival_s=0, prompt_tokens=whole, output_tokens=1)] * 2, "--per-request",
+                     "--no-prefix-caching", "--max-in-flight", "1")["requests"]
+    cold = min(r["token_s"][0] - r["start_s"] for r in without)
+    print("stateful: ms to the first token of turns 1 to 10:", " ".join(f"{1e3 * t:.1f}" for t in ttft))
+    print(f"turn 10: {1e3 * ttft[-1]:.1f} ms; the same {whole} tokens without caches {1e3 * cold:.1f} ms: "
+          f"{cold / ttft[-1]:.1f} times; spread over the turns {min(ttft) / quantile(ttft, .5) - 1:+.0%} to "
+          f"{max(ttft) / quantile(ttft, .5) - 1:+.0%} of the median")
+
+
+def memory(turgo, model, requests=100_000):
+    lines = [dict(arrival_s=0, prompt_tokens=1 + i * 7 % 40, output_tokens=1 + i % 4) for i in range(requests)]
+    done = replay(turgo, model, lines, "--max-in-flight", "64", "--cache-max-entry-count",
+                  os.environ.get("TURGO_BLOCKS", "64"))
+    resident = [b / 2**20 for b in done["resident_bytes"]]
+    print(f"memory: {requests} requests, {done['num_failed']} failed, {done['seconds']:.0f} s; resident MiB at each "
+          "tenth:", " ".join(f"{b:.1f}" for b in resident), f"; change from the first to the last "
+          f"{resident[-1] - resident[0]:+.1f} MiB")
+
+
+def idle(turgo, model):
+    chat = subprocess.Popen([turgo, "chat", model, "--max-new-tokens", "8"], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    chat.stdin.write(b"hello\n")
+    chat.stdin.flush()
+    time.sleep(6)
+
+    def cpu_seconds():
+        fields = open(f"/proc/{chat.pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    before = cpu_seconds()
+    time.sleep(10)
+    used = cpu_seconds() - before
+    print(f"idle: {used:.2f} s of CPU in 10 s after an answer ({before:.2f} s until then)")
+    chat.kill()
+    chat.wait()
+
+
+if __name__ == "__main__":
+    program, model_file, *wanted = sys.argv[1:]
+    for name in wanted or ["pace", "stateful", "idle"]:
+        {"pace": pace, "stateful": stateful, "memory": memory, "idle": idle}[name](program, model_file)
