@@ -20,8 +20,10 @@ clean() {
 }
 trap clean EXIT
 
-mirror=$(grep -hoE '(https?)://[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v security |
-  grep -v snapshot | head -n 1)
+# Either file may be missing; disabled files and comments do not count.
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+  grep -v '^ *#' | grep -oE 'https?://[^ ]+' | grep -v security | head -n 1 || true)
+[ -n "$mirror" ] || { echo "bare_root: no package mirror in /etc/apt"; exit 1; }
 codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
 echo "bare_root: $codename into $root"
 debootstrap --variant=minbase --include=ca-certificates,git,python3,python3-pip "$codename" "$root" "$mirror" >"$log" 2>&1 ||
