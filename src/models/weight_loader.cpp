@@ -30,7 +30,7 @@ std::string layer_name(int layer, const char* what) {
 
 WeightLoader::WeightLoader(const ModelFile& file, const DecoderConfig& config,
                            const std::vector<TensorSpec>& specs, const LoadOptions& options)
-    : file_(file), config_(config), options_(options) {
+    : config_(config), options_(options) {
   for (const TensorSpec& spec : specs) {
     const RawTensor& t = file.get(spec.name);
     bool vector = spec.shape.rank == 1;

@@ -46,7 +46,6 @@ class WeightLoader {
   void load_tables(DecoderWeights& weights);
   void drop(const RawTensor* tensor);
 
-  const ModelFile& file_;
   const DecoderConfig& config_;
   const LoadOptions& options_;
   std::unordered_map<uint64_t, const RawTensor*> tensors_;  // by role, layer and bias

@@ -1,5 +1,5 @@
-/* Turgo's C interface: open a model, generate and stream, keep sessions. Stable: functions and fields are only
- * ever added, and turgo_abi_version() counts up when they are.
+/* Turgo's C interface: open a model, generate and stream, keep sessions. Stable: functions and fields are
+ * only ever added, and turgo_abi_version() counts up when they are.
  *
  *  - Text is UTF-8, options are JSON objects with the names of the command line in snake_case
  *    ({"session_len": 4096, "quant_policy": 8}); unknown names are an error.
@@ -35,9 +35,9 @@ typedef enum turgo_status {
   TURGO_RESOURCE_EXHAUSTED = 6, /* memory, disk, queue */
   TURGO_IO = 7,
   TURGO_CANCELLED = 8,
-  TURGO_TIMEOUT = 9,            /* turgo_next(): nothing came in time; call it again */
-  TURGO_END = 10,               /* turgo_next(): the last event was handed out before */
-  TURGO_INTERNAL = 11           /* our fault: please report it */
+  TURGO_TIMEOUT = 9,  /* turgo_next(): nothing came in time; call it again */
+  TURGO_END = 10,     /* turgo_next(): the last event was handed out before */
+  TURGO_INTERNAL = 11 /* our fault: please report it */
 } turgo_status;
 
 typedef enum turgo_finish {
@@ -52,18 +52,19 @@ typedef enum turgo_finish {
 typedef struct turgo_model turgo_model;
 typedef struct turgo_stream turgo_stream;
 
-/* A piece of an answer. Pointers stay valid until the next call with the same stream, or the callback's end. */
+/* A piece of an answer. Pointers stay valid until the next call with the same stream, or the callback's end.
+ */
 typedef struct turgo_event {
   const char* text;         /* whole UTF-8 characters, NUL-terminated; "" if there is nothing new */
   size_t text_bytes;        /* without the NUL */
   const int32_t* token_ids; /* the tokens that this event was made from */
   size_t num_tokens;
-  turgo_finish finish;      /* other than TURGO_RUNNING in the last event */
-  const char* error;        /* with TURGO_FINISH_ERROR, else "" */
+  turgo_finish finish; /* other than TURGO_RUNNING in the last event */
+  const char* error;   /* with TURGO_FINISH_ERROR, else "" */
 } turgo_event;
 
-TURGO_API const char* turgo_version(void);  /* "0.1.0" */
-TURGO_API int turgo_abi_version(void);      /* 1 */
+TURGO_API const char* turgo_version(void); /* "0.1.0" */
+TURGO_API int turgo_abi_version(void);     /* 1 */
 /* Of this thread's last call that failed; valid until its next one. "" if none did. */
 TURGO_API const char* turgo_last_error(void);
 
@@ -71,17 +72,18 @@ TURGO_API const char* turgo_last_error(void);
 TURGO_API turgo_status turgo_open(const char* path, const char* options_json, turgo_model** model);
 TURGO_API void turgo_close(turgo_model* model); /* NULL is fine */
 
-/* request_json: one of "messages" [{"role", "content"}], "prompt" (text to continue) or "token_ids"; beside it
- * generation options ("max_new_tokens", "temperature", "seed", "stop", ...), and "session" and "owner" for
+/* request_json: one of "messages" [{"role", "content"}], "prompt" (text to continue) or "token_ids"; beside
+ * it generation options ("max_new_tokens", "temperature", "seed", "stop", ...), and "session" and "owner" for
  * stateful inference: the tokens of a session and their KV stay in the engine between requests. */
 TURGO_API turgo_status turgo_submit(turgo_model* model, const char* request_json, turgo_stream** stream);
 /* Waits for the next event; timeout_ms < 0 waits for ever. TURGO_OK, TURGO_TIMEOUT or TURGO_END. */
 TURGO_API turgo_status turgo_next(turgo_stream* stream, int timeout_ms, turgo_event* event);
-TURGO_API void turgo_cancel(turgo_stream* stream); /* its last event comes within a step */
+TURGO_API void turgo_cancel(turgo_stream* stream);      /* its last event comes within a step */
 TURGO_API void turgo_stream_free(turgo_stream* stream); /* cancels what still runs; NULL is fine */
 
-/* submit, next and free in one: calls on_event for every event; a return value other than 0 cancels. The status
- * is TURGO_OK also for a cancelled answer, and says why where the answer ended with TURGO_FINISH_ERROR. */
+/* submit, next and free in one: calls on_event for every event; a return value other than 0 cancels. The
+ * status is TURGO_OK also for a cancelled answer, and says why where the answer ended with
+ * TURGO_FINISH_ERROR. */
 typedef int (*turgo_on_event)(void* user, const turgo_event* event);
 TURGO_API turgo_status turgo_generate(turgo_model* model, const char* request_json, turgo_on_event on_event,
                                       void* user);

@@ -1,5 +1,5 @@
-// Runs one fuzz target over every file of its corpus folder: `replay_X DIR`. A crash or a sanitizer report fails it.
-// An empty or missing folder fails too, so that a corpus can not vanish unnoticed.
+// Runs one fuzz target over every file of its corpus folder: `replay_X DIR`. A crash or a sanitizer report
+// fails it. An empty or missing folder fails too, so that a corpus can not vanish unnoticed.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

@@ -1,6 +1,6 @@
-// Renders chat templates for the Python oracle. Each line of stdin is a JSON object {template, messages, tools?,
-// add_generation_prompt?, bos_token?, eos_token?, kwargs?, now?: [year, month, day, hour, minute, second], builtin?,
-// load?}; each line of stdout is {text, input: [[begin, end], …]} in bytes, or {error}.
+// Renders chat templates for the Python oracle. Each line of stdin is a JSON object {template, messages,
+// tools?, add_generation_prompt?, bos_token?, eos_token?, kwargs?, now?: [year, month, day, hour, minute,
+// second], builtin?, load?}; each line of stdout is {text, input: [[begin, end], …]} in bytes, or {error}.
 #include <ctime>
 #include <iostream>
 #include <map>
