@@ -150,6 +150,7 @@ int run(const BenchSim& o) {
   };
   Replay replay = replay_trace(pipeline->engine(), trace, options);
   Summary s = summarize(replay);
+  EngineStats stats = pipeline->engine().stats();
   if (o.json) {
     double seconds = s.seconds;
     Json out = {{"num_requests", trace.size()},
@@ -162,6 +163,10 @@ int run(const BenchSim& o) {
                 {"output_tok_s", static_cast<double>(s.output_tokens) / seconds},
                 {"prompt_tok_s", static_cast<double>(s.prompt_tokens) / seconds},
                 {"prefix_hit_rate", s.hit_rate()},
+                {"num_steps", stats.num_steps},
+                {"num_preemptions", stats.num_preemptions},
+                {"model_seconds", stats.model_seconds},
+                {"host_seconds", stats.host_seconds},
                 {"resident_bytes", resident}};
     if (s.num_failed > 0) out["first_error"] = s.first_error;
     if (o.per_request) out["requests"] = requests_json(replay);

@@ -42,6 +42,10 @@ struct EngineStats {
   int32_t num_running = 0, num_waiting = 0;                              // requests
   int32_t num_blocks = 0, num_active_blocks = 0, num_cached_blocks = 0;  // of the KV cache
   int64_t num_preemptions = 0;
+  int64_t num_steps = 0;
+  // Where the time of all steps went: the model with its sampling, and around it the plan, stop checks,
+  // observers, bookkeeping and events.
+  double model_seconds = 0, host_seconds = 0;
 };
 
 class Engine {

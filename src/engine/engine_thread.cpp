@@ -163,12 +163,14 @@ class ThreadedEngine : public Engine {
     std::lock_guard lock(shared_->mutex);
     const auto& blocks = core_.blocks();
     const Scheduler& scheduler = core_.scheduler();
-    return {static_cast<int32_t>(scheduler.running().size()),
-            static_cast<int32_t>(scheduler.queued().size()),
-            blocks.num_blocks(),
-            blocks.num_active(),
-            blocks.num_cached(),
-            scheduler.num_preemptions()};
+    EngineStats s = times_;
+    s.num_running = static_cast<int32_t>(scheduler.running().size());
+    s.num_waiting = static_cast<int32_t>(scheduler.queued().size());
+    s.num_blocks = blocks.num_blocks();
+    s.num_active_blocks = blocks.num_active();
+    s.num_cached_blocks = blocks.num_cached();
+    s.num_preemptions = scheduler.num_preemptions();
+    return s;
   }
 
   const EngineConfig& config() const override { return config_; }
@@ -188,15 +190,20 @@ class ThreadedEngine : public Engine {
     std::unique_lock lock(shared_->mutex);
     StepResult result;
     while (!shared_->stop) {
-      const StepPlan& plan = core_.plan(seconds_now());
+      double begin = seconds_now();
+      const StepPlan& plan = core_.plan(begin);
       if (plan.empty()) {
         sleep(lock);
         continue;
       }
       lock.unlock();
-      std::string error = execute(plan, result);
+      double planned = seconds_now(), computed = planned;
+      std::string error = execute(plan, result, computed);
       lock.lock();
       error.empty() ? core_.complete(result, seconds_now()) : core_.fail_step(error, seconds_now());
+      ++times_.num_steps;
+      times_.model_seconds += computed - planned;
+      times_.host_seconds += seconds_now() - begin - (computed - planned);
       shared_->step_end.notify_all();
     }
     core_.cancel_all(seconds_now());
@@ -213,11 +220,12 @@ class ThreadedEngine : public Engine {
   }
 
   // Nothing that goes wrong in a step may end the process; the requests of the step end with it.
-  std::string execute(const StepPlan& plan, StepResult& result) {
+  std::string execute(const StepPlan& plan, StepResult& result, double& computed) {
     try {
       result.slices.clear();
       result.slices.resize(plan.slices.size());
       runner_->execute(plan, result);
+      computed = seconds_now();
       core_.judge(result);
       return {};
     } catch (const std::exception& e) {
@@ -229,6 +237,7 @@ class ThreadedEngine : public Engine {
   EngineConfig config_;
   std::shared_ptr<Decoder> decoder_;
   EngineCore core_;
+  EngineStats times_;  // of the steps so far
   std::shared_ptr<Shared> shared_;
   std::thread thread_;
 };
