@@ -37,7 +37,7 @@ struct SequenceRows {
   const int32_t* block_table =
       nullptr;  // block ids, covers first_index + num_rows tokens; per KvGroup see KvCache
   const int32_t* last_visible = nullptr;  // [num_rows] or null: span mask (AttentionArgs)
-  const uint64_t* tree_mask = nullptr;    // [num_rows] or null
+  const uint64_t* tree_mask = nullptr;    // [num_rows] or null; at most 32 rows (DraftTree)
   int32_t adapter = -1;
 };
 
