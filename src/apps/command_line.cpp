@@ -13,7 +13,7 @@ namespace {
 
 // Commands of the plan that have no code yet: they answer in one line and are not in the help.
 const std::vector<std::string> kNotBuilt = {
-    "serve api_server", "serve api_client", "serve gradio",   "serve proxy",       "serve triton_client",
+    "serve api_client", "serve gradio",   "serve proxy",       "serve triton_client",
     "lite auto_awq",    "lite auto_gptq",   "lite calibrate", "lite smooth_quant", "lite kv_qparams",
     "lite prune",       "lite distill",     "lite finetune",  "convert",           "pull",
 };

@@ -1,0 +1,114 @@
+// `turgo serve api_server`: the model behind HTTP, with LMDeploy 0.3.0's flags.
+#include <cstdio>
+#include <filesystem>
+
+#include "apps/command.h"
+#include "apps/output.h"
+#include "core/error.h"
+#include "serve/api_server.h"
+
+namespace turgo {
+namespace {
+
+struct ServeApi {
+  std::string model;
+  HttpServerConfig http;
+  ApiConfig api;
+  PipelineConfig pipeline;
+  bool allow_credentials = false, ssl = false;
+  std::vector<std::string> allow_methods, allow_headers, adapters;
+  std::string qos_config_path, meta_instruction, cap;
+  int32_t port = 23333;
+};
+
+void fill(ServeApi& o, OptionList& list) {
+  list.add("model", &o.model, "model folder or GGUF file").positional();
+  list.add("server_name", &o.http.address, "address to listen on; 0.0.0.0: every one of this machine")
+      .label("ADDRESS");
+  list.add("server_port", &o.port, "port; 0: any free one").range(0, 65535).label("PORT");
+  list.add("unix_socket", &o.http.unix_socket, "listen on this socket too").label("PATH");
+  list.add("model_name", &o.api.model_name, "what requests call the model")
+      .label("NAME")
+      .shown_default("the file's name");
+  list.add("api_keys", &o.api.api_keys, "key that callers must show; may be given several times")
+      .label("KEY");
+  list.add("allow_origins", &o.api.allow_origins,
+           "web pages that may call (CORS); *: all; may be given several times")
+      .label("ORIGIN");
+  list.add("allowed_hosts", &o.api.allowed_hosts,
+           "Host names beside localhost that a loopback server answers to")
+      .label("HOST");
+  list.add("api_prefix", &o.api.api_prefix, "in front of every route").label("PATH");
+  list.add("timeout", &o.api.timeout, "seconds that an answer may take; 0: any").range(0, 1e6).label("S");
+  list.add("drain_timeout", &o.http.drain_seconds, "seconds that SIGTERM leaves to running answers")
+      .range(0, 1e6)
+      .label("S");
+  list.add("allow_credentials", &o.allow_credentials, "accepted: keys travel in a header, not in cookies");
+  list.add("allow_methods", &o.allow_methods, "accepted: the methods of the routes").label("METHOD");
+  list.add("allow_headers", &o.allow_headers, "accepted: the headers of the routes").label("HEADER");
+  list.add("ssl", &o.ssl, "not built yet");
+  list.add("adapters", &o.adapters, "not built yet").label("NAME=PATH");
+  list.add("qos_config_path", &o.qos_config_path, "not built yet").label("FILE");
+  list.add("meta_instruction", &o.meta_instruction, "not built yet; use a system message").label("TEXT");
+  list.add("cap", &o.cap, "accepted where it is chat").choices({"", "chat"}).label("CAP");
+  list_options(o.pipeline, list);
+}
+
+void refuse_what_is_missing(const ServeApi& o) {
+  if (o.ssl) fail(ErrorCode::kUnsupported, "--ssl is not built yet; a proxy in front can speak TLS");
+  if (!o.adapters.empty()) fail(ErrorCode::kUnsupported, "--adapters is not built yet");
+  if (!o.qos_config_path.empty()) fail(ErrorCode::kUnsupported, "--qos-config-path is not built yet");
+  if (!o.meta_instruction.empty())
+    fail(ErrorCode::kUnsupported, "--meta-instruction is not built yet; send a system message");
+  for (const std::string& key : o.api.api_keys)
+    if (key.empty() || key.size() > 512)
+      fail(ErrorCode::kInvalidArgument, "--api-keys: expected keys of 1 to 512 bytes, got one of {}",
+           key.size());
+  if (!o.api.api_prefix.empty() && (o.api.api_prefix[0] != '/' || o.api.api_prefix.back() == '/'))
+    fail(ErrorCode::kInvalidArgument, "--api-prefix: expected a path as /llm, got {}",
+         quote(o.api.api_prefix));
+}
+
+void announce(const HttpServer& server, const ServeApi& o, const std::string& model_name) {
+  if (server.port() > 0) {
+    std::string host = o.http.address == "0.0.0.0" ? "localhost" : o.http.address;
+    write_stdout(
+        fmt::format("serving {} on http://{}:{}{}\n", model_name, host, server.port(), o.api.api_prefix));
+  }
+  if (!o.http.unix_socket.empty())
+    write_stdout(fmt::format("serving {} on {}\n", model_name, o.http.unix_socket));
+  if (!server.is_loopback() && o.api.api_keys.empty())
+    std::fprintf(
+        stderr,
+        "\x1b[31mwarning: everybody who reaches %s can use this server; --api-keys KEY closes it\x1b[0m\n",
+        o.http.address.c_str());
+}
+
+int run(const ServeApi& o) {
+  refuse_what_is_missing(o);
+  ApiConfig api = o.api;
+  if (api.model_name.empty()) {
+    std::filesystem::path path(o.model);
+    if (!path.has_filename()) path = path.parent_path();
+    api.model_name = path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
+  }
+  HttpServerConfig http = o.http;
+  http.port = o.port;
+  http.handle_signals = true;
+  auto pipeline = Pipeline::open(o.model, o.pipeline);
+  ApiServer handler(*pipeline, std::move(api));
+  auto server = HttpServer::listen(http, handler);
+  handler.set_readiness([&server] { return !server->draining(); });
+  announce(*server, o, handler.config().model_name);
+  server->run();
+  return 0;
+}
+
+}  // namespace
+
+Command serve_api_server_command() {
+  return make_command("serve api_server", "Serve a model over HTTP: OpenAI's and LMDeploy's interfaces", fill,
+                      run);
+}
+
+}  // namespace turgo

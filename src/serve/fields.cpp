@@ -1,0 +1,140 @@
+#include "serve/fields.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/json.h"
+#include "io/json_file.h"
+
+namespace turgo {
+
+Json parse_body(std::string_view body) {
+  try {
+    check_json_size(body, "the request's body", 64, 1024);
+    return parse_json(body, "the request's body", 64);
+  } catch (const Error& error) {
+    throw ApiError(400, error.what(), "", "invalid_json");
+  }
+}
+
+std::string shown(const Json& value) {
+  if (value.is_array() || value.is_object())
+    return fmt::format("{} of {} elements", value.is_array() ? "a list" : "an object", value.size());
+  return quote(value.dump(-1, ' ', false, Json::error_handler_t::replace), 40);
+}
+
+Fields::Fields(const Json& object, std::string prefix) : object_(object), prefix_(std::move(prefix)) {
+  if (!object.is_object())
+    throw ApiError(400,
+                   fmt::format("{}expected a JSON object, got {}",
+                               prefix_.empty() ? "the request's body: " : prefix_ + ": ", shown(object)),
+                   prefix_, "invalid_type");
+}
+
+void Fields::wrong(const std::string& name, const std::string& expected, const Json& got) const {
+  bad_field(prefix_ + name, "expected {}, got {}", expected, shown(got));
+}
+
+const Json* Fields::take(const std::string& name) {
+  known_.push_back(name);
+  auto found = object_.find(name);
+  return found == object_.end() || found->is_null() ? nullptr : &*found;
+}
+
+void Fields::number(const std::string& name, double& value, double min, double max) {
+  const Json* json = take(name);
+  if (!json) return;
+  double number = json->is_number() ? json->get<double>() : NAN;
+  if (!(number >= min && number <= max)) wrong(name, fmt::format("a number from {} to {}", min, max), *json);
+  value = number;
+}
+
+void Fields::number(const std::string& name, float& value, double min, double max) {
+  double wide = static_cast<double>(value);
+  number(name, wide, min, max);
+  value = static_cast<float>(wide);
+}
+
+void Fields::integer(const std::string& name, int64_t& value, int64_t min, int64_t max) {
+  const Json* json = take(name);
+  if (!json) return;
+  double number = json->is_number() ? json->get<double>() : NAN;
+  bool whole = number == std::floor(number) && std::abs(number) < 9e18;
+  bool exact =
+      json->is_number_integer() && !(json->is_number_unsigned() && json->get<uint64_t>() > INT64_MAX);
+  int64_t integer = exact ? json->get<int64_t>() : whole ? static_cast<int64_t>(number) : 0;
+  if (!whole || integer < min || integer > max)
+    wrong(name, fmt::format("a whole number from {} to {}", min, max), *json);
+  value = integer;
+}
+
+void Fields::integer(const std::string& name, int32_t& value, int32_t min, int32_t max) {
+  int64_t wide = value;
+  integer(name, wide, int64_t{min}, int64_t{max});
+  value = static_cast<int32_t>(wide);
+}
+
+void Fields::flag(const std::string& name, bool& value) {
+  const Json* json = take(name);
+  if (!json) return;
+  if (!json->is_boolean()) wrong(name, "true or false", *json);
+  value = json->get<bool>();
+}
+
+void Fields::text(const std::string& name, std::string& value) {
+  const Json* json = take(name);
+  if (!json) return;
+  if (!json->is_string()) wrong(name, "a string", *json);
+  value = json->get<std::string>();
+}
+
+void Fields::texts(const std::string& name, std::vector<std::string>& value) {
+  const Json* json = take(name);
+  if (!json) return;
+  value.clear();
+  if (json->is_string()) {
+    value.push_back(json->get<std::string>());
+    return;
+  }
+  if (!json->is_array()) wrong(name, "a string or a list of strings", *json);
+  for (const Json& one : *json) {
+    if (!one.is_string()) wrong(name, "a list of strings", one);
+    value.push_back(one.get<std::string>());
+  }
+}
+
+void Fields::ids(const std::string& name, std::vector<int32_t>& value) {
+  const Json* json = take(name);
+  if (!json) return;
+  if (!json->is_array()) wrong(name, "a list of token ids", *json);
+  value.clear();
+  value.reserve(json->size());
+  for (const Json& one : *json) {
+    bool fits = one.is_number_integer() && one.get<double>() >= 0 && one.get<double>() <= INT32_MAX;
+    if (!fits) wrong(name, "token ids, whole numbers of 0 and more", one);
+    value.push_back(one.get<int32_t>());
+  }
+}
+
+void Fields::harmless(std::initializer_list<const char*> names) {
+  known_.insert(known_.end(), names.begin(), names.end());
+}
+
+void Fields::refuse(const std::string& name, const Json& standard, const std::string& why) {
+  const Json* json = take(name);
+  if (json && *json != standard)
+    throw ApiError(400, prefix_ + name + ": " + why, prefix_ + name, "unsupported_parameter");
+}
+
+void Fields::finish() const {
+  for (const auto& [name, value] : object_.items()) {
+    if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
+    std::string close = closest_name(name, known_);
+    throw ApiError(400,
+                   fmt::format("unknown field {}{}", quote(prefix_ + name),
+                               close.empty() ? "" : "; did you mean '" + close + "'?"),
+                   (prefix_ + name).substr(0, 100), "unknown_parameter");
+  }
+}
+
+}  // namespace turgo
