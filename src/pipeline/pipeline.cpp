@@ -48,9 +48,14 @@ int64_t decode_bytes(const DecoderWeights& weights) {
   return bytes;
 }
 
+// LMDeploy's "hf" means "not converted": a script that says so runs with a GGUF file too. The reverse is a
+// mistake.
 void check_format(const ModelFile& file, const std::string& asked) {
   const char* is = file.kind() == ModelFile::Kind::kGguf ? "gguf" : "hf";
-  if (!asked.empty() && asked != is)
+  if (asked.empty() || asked == is) return;
+  if (asked == "hf")
+    log_warning("--model-format hf: {} is a GGUF file and is read as one", quote(file.path(), 200));
+  else
     fail(ErrorCode::kInvalidArgument, "--model-format {}: expected such a model, but {} is {}", asked,
          quote(file.path(), 200), is);
 }
