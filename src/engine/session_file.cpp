@@ -52,7 +52,8 @@ class Fields {
     auto count = number<uint64_t>();
     if (count > rest_.size() / sizeof(T)) corrupt();
     std::vector<T> values(static_cast<size_t>(count));
-    std::memcpy(values.data(), take(values.size() * sizeof(T)).data(), values.size() * sizeof(T));
+    std::string_view bytes = take(values.size() * sizeof(T));
+    if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());  // no array: data() is null
     return values;
   }
   std::string_view string() { return take(number<uint32_t>()); }
