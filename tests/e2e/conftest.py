@@ -1,7 +1,12 @@
 """Fixtures: the built program (TURGO_BIN) and the default model (TURGO_MODEL); a test that lacks one is skipped."""
+import json
 import os
 import pathlib
+import re
+import socket
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -40,3 +45,71 @@ def turgo(program):
         return done
 
     return run
+
+
+class Server:
+    """A running `turgo serve api_server`: raw bytes and JSON requests to it."""
+
+    def __init__(self, program, model, *flags):
+        self.process = subprocess.Popen(
+            [program, "serve", "api_server", model, "--server-port", "0", "--model-name", "smollm2", *flags],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = self.process.stdout.readline().decode()
+        assert "serving smollm2 on http://" in line, self.process.stderr.read().decode()
+        self.port = int(line.strip().rsplit(":", 1)[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def raw(self, data, timeout=30):
+        """The whole answer to these bytes, read until the server closes or its Content-Length is there."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
+            connection.sendall(data)
+            answer = b""
+            while True:
+                piece = connection.recv(65536)
+                answer += piece
+                head, end, body = answer.partition(b"\r\n\r\n")
+                length = re.search(rb"(?i)content-length: (\d+)", head)
+                if not piece or (end and length and len(body) >= int(length.group(1))):
+                    return answer
+
+    def request(self, method, path, body=None, headers=None, timeout=60):
+        """(status, parsed JSON or text). `body`: JSON value, or bytes as they stand."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json", **(headers or {})},
+                                         method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                status, text = answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read().decode()
+        try:
+            return status, json.loads(text)
+        except ValueError:
+            return status, text
+
+    def post(self, path, body, **more):
+        return self.request("POST", path, body, **more)
+
+    def get(self, path, **more):
+        return self.request("GET", path, **more)
+
+    def stop(self):
+        self.process.terminate()
+        code = self.process.wait(timeout=60)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
+
+
+@pytest.fixture(scope="session")
+def start_server(program, model):
+    """start_server(*flags) -> Server; the caller stops it."""
+    return lambda *flags: Server(program, model, *flags)
+
+
+@pytest.fixture(scope="session")
+def server(start_server):
+    one = start_server()
+    yield one
+    assert one.process.poll() is None, "the server has died"
+    assert one.stop() == 0
