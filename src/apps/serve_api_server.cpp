@@ -32,10 +32,10 @@ void fill(ServeApi& o, OptionList& list) {
       .shown_default("the file's name");
   list.add("api_keys", &o.api.api_keys, "key that callers must show; may be given several times")
       .label("KEY");
-  list.add("allow_origins", &o.api.allow_origins,
+  list.add("allow_origins", &o.api.access.allow_origins,
            "web pages that may call (CORS); *: all; may be given several times")
       .label("ORIGIN");
-  list.add("allowed_hosts", &o.api.allowed_hosts,
+  list.add("allowed_hosts", &o.api.access.allowed_hosts,
            "Host names beside localhost that a loopback server answers to")
       .label("HOST");
   list.add("api_prefix", &o.api.api_prefix, "in front of every route").label("PATH");

@@ -152,4 +152,10 @@ std::unique_ptr<Responder> detokenize_route(ApiServer& server, const Call& call)
   return respond_json({{"prompt", text}, {"content", text}});
 }
 
+void add_utility_routes(ApiServer& server) {
+  server.post("/generate", generate_route, "Continue a text (LMDeploy, SGLang)");
+  server.post("/tokenize", tokenize_route, "Text to token ids (vLLM, llama.cpp)");
+  server.post("/detokenize", detokenize_route, "Token ids to text (vLLM, llama.cpp)");
+}
+
 }  // namespace turgo

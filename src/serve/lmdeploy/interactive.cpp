@@ -197,4 +197,9 @@ std::unique_ptr<Responder> chat_interactive(ApiServer& server, const Call& call)
   }
 }
 
+void add_lmdeploy_routes(ApiServer& server) {
+  server.post("/v1/chat/interactive", chat_interactive, "Stateful chat (LMDeploy)");
+  server.post("/v1/encode", encode_route, "Text to token ids (LMDeploy)");
+}
+
 }  // namespace turgo

@@ -1,0 +1,25 @@
+// Whether the server lives and can answer, what it is, and what it has counted.
+#include "serve/api_server.h"
+
+namespace turgo {
+
+void add_health_routes(ApiServer& server) {
+  auto alive = [](const Call&) { return respond_json({{"status", "ok"}}); };
+  auto ready = [&server](const Call&) {
+    if (server.is_ready()) return respond_json({{"status", "ok"}});
+    return respond_with(error_response({503, "the server is shutting down", "", "not_ready"}));
+  };
+  auto version = [](const Call&) { return respond_json({{"version", TURGO_VERSION}}); };
+  auto metrics = [&server](const Call&) {
+    return respond_with({{200, "text/plain; version=0.0.4; charset=utf-8", {}},
+                         server.metrics().to_text(server.pipeline().engine().stats())});
+  };
+  RouteTable& routes = server.routes();
+  routes.add("GET", "/livez", alive, {true, true, "Whether the process lives"});
+  routes.add("GET", "/health", ready, {true, true, "Whether requests are taken"});
+  routes.add("GET", "/readyz", ready, {true, true, "Whether requests are taken"});
+  routes.add("GET", "/version", version, {false, true, "The program's version"});
+  routes.add("GET", "/metrics", metrics, {false, false, "Counters in Prometheus' text format"});
+}
+
+}  // namespace turgo
