@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,6 +13,8 @@
 #include "sampling/sampling_params.h"
 
 namespace turgo {
+
+class TokenMask;
 
 struct GenerationConfig {
   int32_t max_new_tokens = 512;
@@ -32,9 +35,10 @@ struct GenerationConfig {
   bool skip_special_tokens = true;
   double max_seconds = 0;  // > 0: ends with FinishReason::kTimeout after it
   int32_t priority = 0;    // smaller is served first
+  std::shared_ptr<TokenMask> mask;  // tokens that the next step may choose; of this one answer
 };
 
-// Everything that a flag can carry: not stop_token_ids, logit_bias, max_seconds, priority.
+// Everything that a flag can carry: not stop_token_ids, logit_bias, max_seconds, priority, mask.
 void list_options(GenerationConfig& config, OptionList& list);
 
 // Throws Error{kInvalidArgument} for stop strings that are empty, too many or too long. The ranges of the

@@ -181,6 +181,7 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   EngineConfig engine;
   engine.session_len = session_len;
   engine.max_batch_size = config.max_batch_size;
+  engine.max_queue = config.max_queue > 0 ? config.max_queue : std::max(1024, 4 * config.max_batch_size);
   engine.max_prefill_tokens = config.max_prefill_token_num;
   engine.num_tokens_per_iter = config.num_tokens_per_iter;
   engine.max_prefill_iters = config.max_prefill_iters;
@@ -287,6 +288,7 @@ TextStream Pipeline::submit(std::vector<int32_t> ids, const GenerationConfig& co
   request.ignore_eos = config.ignore_eos;
   request.max_seconds = config.max_seconds;
   request.priority = config.priority;
+  request.mask = config.mask;
   request.session_id = session.id;
   request.owner = session.owner;
   if (!session.id.empty()) {

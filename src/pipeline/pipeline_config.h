@@ -12,6 +12,7 @@ namespace turgo {
 struct PipelineConfig {
   int32_t session_len = 0;
   int32_t max_batch_size = 128;
+  int32_t max_queue = 0;  // requests that may wait; 0 = 1024, or 4 for each of a larger batch
   double cache_max_entry_count = 0.8;
   int32_t cache_block_seq_len = 64;
   int32_t max_prefill_token_num = 512;
