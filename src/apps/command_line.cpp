@@ -4,18 +4,22 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "apps/output.h"
 #include "core/error.h"
+#include "core/json.h"
 
 namespace turgo {
 namespace {
 
 // Commands of the plan that have no code yet: they answer in one line and are not in the help.
 const std::vector<std::string> kNotBuilt = {
-    "serve api_client", "serve gradio",   "serve proxy",       "serve triton_client",
-    "lite auto_awq",    "lite auto_gptq",   "lite calibrate", "lite smooth_quant", "lite kv_qparams",
-    "lite prune",       "lite distill",     "lite finetune",  "convert",           "pull",
+    "serve gradio",   "serve proxy",    "serve triton_client", "lite auto_awq",
+    "lite auto_gptq", "lite calibrate", "lite smooth_quant",   "lite kv_qparams",
+    "lite prune",     "lite distill",   "lite finetune",       "convert",
+    "pull",
 };
 
 std::string first_word(const std::string& name) {
@@ -115,6 +119,39 @@ void add_option(CLI::App& app, const Option& option, std::vector<Given>& given) 
        close.empty() ? "" : "; did you mean " + close + "?", command.name);
 }
 
+std::string environment_name(const Option& option) {
+  std::string name = "TURGO_" + option.name;
+  for (char& c : name) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
+  return name;
+}
+
+std::vector<std::string> split_commas(const std::string& text) {
+  std::vector<std::string> out;
+  for (size_t begin = 0; begin <= text.size();) {
+    size_t end = std::min(text.find(',', begin), text.size());
+    if (end > begin) out.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return out;
+}
+
+// Adds what the environment says and no flag says; then sets what the --config file says and neither does.
+void take_environment(const Command& command, std::vector<Given>& given) {
+  auto is_given = [&](const Option& option) {
+    return std::any_of(given.begin(), given.end(), [&](const Given& one) { return one.option == &option; });
+  };
+  for (const Option& option : command.options.options()) {
+    const char* value = option.is_positional ? nullptr : std::getenv(environment_name(option).c_str());
+    if (!value || !*value || is_given(option)) continue;
+    given.push_back({&option, option.is_list() ? split_commas(value) : std::vector<std::string>{value}});
+  }
+  for (const Given& one : given) {
+    if (one.option->name != "config") continue;
+    const std::string& path = one.values.back();
+    command.options.set_json(parse_json_file(path, 1 << 20, 8), "--config " + quote(path, 200));
+  }
+}
+
 int run_command(const Command& command, const std::vector<std::string>& words) {
   CLI::App app(command.summary, "turgo " + command.name);
   app.footer(command.details);
@@ -139,8 +176,11 @@ int run_command(const Command& command, const std::vector<std::string>& words) {
         std::find_if(rest.begin(), rest.end(), [](const auto& word) { return word.starts_with("-"); });
     unexpected_word(command, flag != rest.end() ? *flag : rest.front());
   }
-  for (const Given& one : given)
+  if (command.reads_environment) take_environment(command, given);
+  for (const Given& one : given) {
+    if (one.option->is_list()) std::get<std::vector<std::string>*>(one.option->target)->clear();
     for (const std::string& value : one.values) one.option->set_text(value);
+  }
   for (const Option& option : command.options.options())
     if (option.is_required &&
         std::none_of(given.begin(), given.end(), [&](const Given& one) { return one.option == &option; }))

@@ -1,5 +1,6 @@
 // `turgo serve api_server`: the model behind HTTP, with LMDeploy 0.3.0's flags.
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "apps/command.h"
@@ -17,7 +18,7 @@ struct ServeApi {
   PipelineConfig pipeline;
   bool allow_credentials = false, ssl = false;
   std::vector<std::string> allow_methods, allow_headers, adapters;
-  std::string qos_config_path, meta_instruction, cap;
+  std::string qos_config_path, meta_instruction, cap, config;
   int32_t port = 23333;
 };
 
@@ -32,6 +33,10 @@ void fill(ServeApi& o, OptionList& list) {
       .shown_default("the file's name");
   list.add("api_keys", &o.api.api_keys, "key that callers must show; may be given several times")
       .label("KEY");
+  list.add("api_keys_file", &o.api.api_keys_file,
+           "JSON {\"keys\": [{\"key\", \"name\", \"priority\", \"requests_per_minute\", "
+           "\"tokens_per_minute\"}]}; SIGHUP reads it again")
+      .label("FILE");
   list.add("allow_origins", &o.api.access.allow_origins,
            "web pages that may call (CORS); *: all; may be given several times")
       .label("ORIGIN");
@@ -39,6 +44,10 @@ void fill(ServeApi& o, OptionList& list) {
            "Host names beside localhost that a loopback server answers to")
       .label("HOST");
   list.add("api_prefix", &o.api.api_prefix, "in front of every route").label("PATH");
+  list.add("max_queue", &o.pipeline.max_queue, "requests that may wait; more are answered 429")
+      .range(0, 1 << 20)
+      .label("N")
+      .shown_default("1024");
   list.add("timeout", &o.api.timeout, "seconds that an answer may take; 0: any").range(0, 1e6).label("S");
   list.add("drain_timeout", &o.http.drain_seconds, "seconds that SIGTERM leaves to running answers")
       .range(0, 1e6)
@@ -46,7 +55,12 @@ void fill(ServeApi& o, OptionList& list) {
   list.add("allow_credentials", &o.allow_credentials, "accepted: keys travel in a header, not in cookies");
   list.add("allow_methods", &o.allow_methods, "accepted: the methods of the routes").label("METHOD");
   list.add("allow_headers", &o.allow_headers, "accepted: the headers of the routes").label("HEADER");
-  list.add("ssl", &o.ssl, "not built yet");
+  list.add("ssl", &o.ssl, "TLS; SIGHUP reads certificate and key again");
+  list.add("ssl_certfile", &o.http.ssl_certfile, "PEM certificate; --ssl alone takes $SSL_CERTFILE")
+      .label("FILE");
+  list.add("ssl_keyfile", &o.http.ssl_keyfile, "PEM key of it; --ssl alone takes $SSL_KEYFILE").label("FILE");
+  list.add("config", &o.config, "JSON object of these flags (session_len: 4096 …); flags and $TURGO_… win")
+      .label("FILE");
   list.add("adapters", &o.adapters, "not built yet").label("NAME=PATH");
   list.add("qos_config_path", &o.qos_config_path, "not built yet").label("FILE");
   list.add("meta_instruction", &o.meta_instruction, "not built yet; use a system message").label("TEXT");
@@ -55,33 +69,45 @@ void fill(ServeApi& o, OptionList& list) {
 }
 
 void refuse_what_is_missing(const ServeApi& o) {
-  if (o.ssl) fail(ErrorCode::kUnsupported, "--ssl is not built yet; a proxy in front can speak TLS");
   if (!o.adapters.empty()) fail(ErrorCode::kUnsupported, "--adapters is not built yet");
   if (!o.qos_config_path.empty()) fail(ErrorCode::kUnsupported, "--qos-config-path is not built yet");
   if (!o.meta_instruction.empty())
     fail(ErrorCode::kUnsupported, "--meta-instruction is not built yet; send a system message");
-  for (const std::string& key : o.api.api_keys)
-    if (key.empty() || key.size() > 512)
-      fail(ErrorCode::kInvalidArgument, "--api-keys: expected keys of 1 to 512 bytes, got one of {}",
-           key.size());
   if (!o.api.api_prefix.empty() && (o.api.api_prefix[0] != '/' || o.api.api_prefix.back() == '/'))
     fail(ErrorCode::kInvalidArgument, "--api-prefix: expected a path as /llm, got {}",
          quote(o.api.api_prefix));
 }
 
-void announce(const HttpServer& server, const ServeApi& o, const std::string& model_name) {
+void announce(const HttpServer& server, const ServeApi& o, const HttpServerConfig& http,
+              const std::string& model_name) {
   if (server.port() > 0) {
+    const char* scheme = http.ssl_certfile.empty() ? "http" : "https";
     std::string host = o.http.address == "0.0.0.0" ? "localhost" : o.http.address;
-    write_stdout(
-        fmt::format("serving {} on http://{}:{}{}\n", model_name, host, server.port(), o.api.api_prefix));
+    write_stdout(fmt::format("serving {} on {}://{}:{}{}\n", model_name, scheme, host, server.port(),
+                             o.api.api_prefix));
   }
   if (!o.http.unix_socket.empty())
     write_stdout(fmt::format("serving {} on {}\n", model_name, o.http.unix_socket));
-  if (!server.is_loopback() && o.api.api_keys.empty())
+  if (!server.is_loopback() && o.api.api_keys.empty() && o.api.api_keys_file.empty())
     std::fprintf(
         stderr,
         "\x1b[31mwarning: everybody who reaches %s can use this server; --api-keys KEY closes it\x1b[0m\n",
         o.http.address.c_str());
+}
+
+// --ssl as LMDeploy has it: the files are named by the environment.
+void choose_certificate(const ServeApi& o, HttpServerConfig& http) {
+  auto from_environment = [](std::string& path, const char* name) {
+    if (const char* value = path.empty() ? std::getenv(name) : nullptr) path = value;
+  };
+  if (o.ssl) {
+    from_environment(http.ssl_certfile, "SSL_CERTFILE");
+    from_environment(http.ssl_keyfile, "SSL_KEYFILE");
+  }
+  bool wanted = o.ssl || !http.ssl_certfile.empty() || !http.ssl_keyfile.empty();
+  if (wanted && (http.ssl_certfile.empty() || http.ssl_keyfile.empty()))
+    fail(ErrorCode::kInvalidArgument,
+         "TLS needs --ssl-certfile and --ssl-keyfile, or --ssl with SSL_CERTFILE and SSL_KEYFILE set");
 }
 
 int run(const ServeApi& o) {
@@ -95,11 +121,13 @@ int run(const ServeApi& o) {
   HttpServerConfig http = o.http;
   http.port = o.port;
   http.handle_signals = true;
+  choose_certificate(o, http);
   auto pipeline = Pipeline::open(o.model, o.pipeline);
   ApiServer handler(*pipeline, std::move(api));
+  http.on_reload = [&handler] { handler.keys().reload(); };
   auto server = HttpServer::listen(http, handler);
   handler.set_readiness([&server] { return !server->draining(); });
-  announce(*server, o, handler.config().model_name);
+  announce(*server, o, http, handler.config().model_name);
   server->run();
   return 0;
 }
@@ -107,8 +135,10 @@ int run(const ServeApi& o) {
 }  // namespace
 
 Command serve_api_server_command() {
-  return make_command("serve api_server", "Serve a model over HTTP: OpenAI's and LMDeploy's interfaces", fill,
-                      run);
+  Command command = make_command("serve api_server",
+                                 "Serve a model over HTTP: OpenAI's and LMDeploy's interfaces", fill, run);
+  command.reads_environment = true;
+  return command;
 }
 
 }  // namespace turgo

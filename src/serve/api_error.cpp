@@ -1,5 +1,7 @@
 #include "serve/api_error.h"
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/options.h"
@@ -59,7 +61,9 @@ std::string error_json(const ApiError& error) {
 
 HttpResponse error_response(const ApiError& error) {
   HttpResponse response{{error.status, "application/json", {}}, error_json(error)};
-  if (error.status == 429 || error.status == 503) response.head.fields.emplace_back("Retry-After", "1");
+  if (error.status == 429 || error.status == 503)
+    response.head.fields.emplace_back(
+        "Retry-After", fmt::format("{:.0f}", std::ceil(std::clamp(error.retry_after, 1.0, 3600.0))));
   if (error.status == 401) response.head.fields.emplace_back("WWW-Authenticate", "Bearer");
   return response;
 }

@@ -17,8 +17,9 @@ struct ApiError : std::exception {
 
   int status;
   std::string message;
-  std::string param;  // the field at fault; "" = null
-  std::string code;   // "" = null
+  std::string param;       // the field at fault; "" = null
+  std::string code;        // "" = null
+  double retry_after = 1;  // seconds; told with 429 and 503
 };
 
 // 400 naming the field: bad_field("top_p", "expected a number from 0 to 1, got {}", 2)

@@ -14,6 +14,7 @@ std::unique_ptr<Responder> respond_json(const Json& value) {
 ApiServer::ApiServer(Pipeline& pipeline, ApiConfig config)
     : pipeline_(pipeline),
       config_(std::move(config)),
+      keys_(config_.api_keys, config_.api_keys_file),
       access_(config_.access),
       metrics_(config_.model_name),
       started_(std::time(nullptr)) {
@@ -35,14 +36,6 @@ RouteTable::Match ApiServer::match(const std::string& path) const {
   return routes_.match(path.substr(config_.api_prefix.size()));
 }
 
-bool ApiServer::has_key(const HttpRequest& head) const {
-  if (config_.api_keys.empty()) return true;
-  std::string given = key_of(head);
-  bool found = false;
-  for (const std::string& key : config_.api_keys) found |= equal_in_constant_time(given, key);
-  return found;
-}
-
 HttpHandler::Admission ApiServer::admit(const HttpRequest& head) {
   auto no = [&](int status, std::string message, const char* code) {
     return Admission{error_response({status, std::move(message), "", code}), 0, false};
@@ -53,7 +46,8 @@ HttpHandler::Admission ApiServer::admit(const HttpRequest& head) {
   RouteTable::Match found = match(head.path);
   const RouteTable::Entry* entry = found.find(head.method);
   // Without a key nobody learns which paths there are.
-  if (!(entry && entry->info.is_open) && !has_key(head))
+  std::shared_ptr<ApiKey> key = keys_.find(key_of(head));
+  if (!(entry && entry->info.is_open) && !key && !keys_.is_open())
     return no(401, "a valid API key is missing; expected 'Authorization: Bearer KEY'", "invalid_api_key");
   if (!found.entries) return no(404, fmt::format("there is no {}", quote(head.path)), "unknown_route");
   if (!entry) {
@@ -74,6 +68,11 @@ HttpHandler::Admission ApiServer::admit(const HttpRequest& head) {
       return no(415, fmt::format("Content-Encoding: expected none, got {}", quote(coding)),
                 "unsupported_encoding");
   }
+  if (double wait = has_body && key ? keys_.admit(*key) : 0; wait > 0) {
+    ApiError error(429, "this key's rate is used up; try again later", "", "rate_limit_exceeded");
+    error.retry_after = wait;
+    return {error_response(error), 0, false};
+  }
   return {std::nullopt, has_body ? config_.max_body : 0, entry->info.is_cheap};
 }
 
@@ -83,8 +82,8 @@ std::unique_ptr<Responder> ApiServer::handle(HttpRequest request) {
   const RouteTable::Entry* entry = found.find(request.method);
   CHECK(entry != nullptr);
   try {
-    std::string owner = config_.api_keys.empty() ? "" : key_of(request);
-    responder = entry->route({request, std::move(owner), std::move(found.params)});
+    std::shared_ptr<ApiKey> key = keys_.find(key_of(request));
+    responder = entry->route({request, key ? key->name : "", std::move(found.params)});
   } catch (const ApiError& error) {
     responder = respond_with(error_response(error));
   } catch (const Error& error) {
@@ -116,10 +115,18 @@ void ApiServer::check_model(Fields& fields) const {
 Choice ApiServer::submit(std::vector<int32_t> ids, GenerationConfig config, const SessionRef& session,
                          bool is_chat, const std::string& param) {
   config.max_seconds = config_.timeout;
+  std::shared_ptr<ApiKey> key = session.owner.empty() ? nullptr : keys_.find_name(session.owner);
+  if (key && key->priority != 0) config.priority = key->priority + std::max(config.priority, 0);
+  size_t num_prompt = ids.size();
   try {
     TextStream stream = is_chat ? pipeline_.chat_from(std::move(ids), config, session)
                                 : pipeline_.generate_from(std::move(ids), config, session);
-    return {std::move(stream), 0, "", {}, FinishReason::kNone, {}};
+    Choice choice{std::move(stream), 0, "", {}, FinishReason::kNone, {}, nullptr};
+    if (key && key->tokens.is_limited()) {
+      keys_.spend(*key, num_prompt);
+      choice.on_close = [this, key](size_t num_generated) { keys_.spend(*key, num_generated); };
+    }
+    return choice;
   } catch (const Error& error) {
     ApiError out = to_api_error(error, true);
     if (error.code() == ErrorCode::kTooLong || out.param == "input_ids") out.param = param;

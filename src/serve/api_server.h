@@ -11,6 +11,7 @@
 #include "serve/access.h"
 #include "serve/generation.h"
 #include "serve/http/http_server.h"
+#include "serve/keys.h"
 #include "serve/lmdeploy/interactive_sessions.h"
 #include "serve/metrics.h"
 #include "serve/routes.h"
@@ -19,7 +20,8 @@ namespace turgo {
 
 struct ApiConfig {
   std::string model_name;
-  std::vector<std::string> api_keys;  // none: everybody may call
+  std::vector<std::string> api_keys;  // neither these nor a file: everybody may call
+  std::string api_keys_file;          // KeyRing's
   AccessConfig access;
   double timeout = 0;  // seconds of one answer; 0 = none
   size_t max_body = 8 << 20;
@@ -42,6 +44,7 @@ class ApiServer : public HttpHandler {
   Metrics& metrics() { return metrics_; }
   InteractiveSessions& sessions() { return sessions_; }
   RouteTable& routes() { return routes_; }
+  KeyRing& keys() { return keys_; }
   bool is_ready() const { return !is_ready_ || is_ready_(); }
   int64_t started() const { return started_; }  // seconds since 1970
 
@@ -55,10 +58,10 @@ class ApiServer : public HttpHandler {
 
  private:
   RouteTable::Match match(const std::string& path) const;  // without the prefix
-  bool has_key(const HttpRequest& head) const;
 
   Pipeline& pipeline_;
   ApiConfig config_;
+  KeyRing keys_;
   Access access_;
   Metrics metrics_;
   InteractiveSessions sessions_;

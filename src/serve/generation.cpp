@@ -19,8 +19,10 @@ class AnswersResponder : public Responder {
       : choices_(std::move(choices)), format_(std::move(format)), streams_(streams), metrics_(metrics) {}
 
   ~AnswersResponder() override {
-    for (Choice& choice : choices_)
+    for (Choice& choice : choices_) {
       if (choice.finish == FinishReason::kNone) metrics_.count_end("abort");
+      if (choice.on_close) choice.on_close(choice.tokens.size());
+    }
     format_->closed(choices_);
   }
 

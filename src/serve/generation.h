@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct Choice {
   std::vector<OutputToken> tokens;
   FinishReason finish = FinishReason::kNone;
   RequestStats stats;
+  std::function<void(size_t num_generated)> on_close;  // the answer is over, however it ended
 };
 
 class AnswerFormat {

@@ -20,7 +20,6 @@ struct Call {
   const HttpRequest& request;
   std::string owner;                     // of sessions and of what the prefix cache keeps: the caller's key
   std::vector<std::string> params = {};  // what stood in the path's {name}s
-  int32_t priority = 0;                  // that the key gives
   // Set while the API's description is made: the body is {}, and Fields::finish() notes what it was asked for
   // and throws SchemaRecorded.
   FieldSchema* schema = nullptr;

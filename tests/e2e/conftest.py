@@ -55,7 +55,7 @@ class Server:
             [program, "serve", "api_server", model, "--server-port", "0", "--model-name", "smollm2", *flags],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = self.process.stdout.readline().decode()
-        assert "serving smollm2 on http://" in line, self.process.stderr.read().decode()
+        assert "serving smollm2 on http" in line, self.process.stderr.read().decode()
         self.port = int(line.strip().rsplit(":", 1)[1])
         self.url = f"http://127.0.0.1:{self.port}"
 

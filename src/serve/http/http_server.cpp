@@ -1,4 +1,4 @@
-// HttpServer over Asio and Beast's request parser: the only file that includes them. One io_context on one
+// HttpServer over Asio and Beast's request parser: the only file that includes Beast. One io_context on one
 // thread, so nothing here locks; worker threads and wakers reach it by asio::post.
 #include "serve/http/http_server.h"
 
@@ -34,6 +34,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "serve/http/tls_terminator.h"
 
 namespace turgo {
 namespace {
@@ -137,6 +138,8 @@ class BeastServer : public HttpServer {
         local_(*io_),
         signals_(*io_),
         drain_timer_(*io_) {
+    if (!config_.ssl_certfile.empty())
+      tls_ = TlsTerminator::create(*io_, config_.ssl_certfile, config_.ssl_keyfile);
     if (!config_.address.empty()) listen_tcp();
     if (!config_.unix_socket.empty()) listen_local();
   }
@@ -152,6 +155,7 @@ class BeastServer : public HttpServer {
     if (config_.handle_signals) {
       signals_.add(SIGTERM);
       signals_.add(SIGINT);
+      signals_.add(SIGHUP);
       wait_for_signal();
     }
     io_->run();
@@ -235,6 +239,16 @@ class BeastServer : public HttpServer {
         turn_away(socket);
         continue;
       }
+      if constexpr (std::is_same_v<Acceptor, asio::ip::tcp::acceptor>) {
+        if (tls_) {
+          try {
+            socket = tls_->attach(std::move(socket));
+          } catch (const std::exception& error) {  // no descriptors left
+            log_warning("a connection is dropped: {}", error.what());
+            continue;
+          }
+        }
+      }
       auto connection = std::make_shared<Connection>(*this, std::move(socket));
       asio::co_spawn(*io_, [connection] { return connection->run(); }, asio::detached);
     }
@@ -250,13 +264,27 @@ class BeastServer : public HttpServer {
   }
 
   void wait_for_signal() {
-    signals_.async_wait([this](error_code ec, int) {
+    signals_.async_wait([this](error_code ec, int number) {
       if (ec) return;
+      if (number == SIGHUP) {
+        reload();
+        return wait_for_signal();
+      }
       if (draining_) return io_->stop();
       log_info("draining: waiting for {} connections; a second signal stops at once", connections_.size());
       start_drain();
       wait_for_signal();
     });
+  }
+
+  void reload() {
+    try {
+      if (tls_) tls_->reload();
+      if (config_.on_reload) config_.on_reload();
+      log_info("reloaded certificate and keys");
+    } catch (const std::exception& error) {
+      log_line(LogLevel::kError, fmt::format("not reloaded: {}", error.what()));
+    }
   }
 
   void start_drain() {
@@ -278,6 +306,7 @@ class BeastServer : public HttpServer {
   HttpServerConfig config_;
   HttpHandler& handler_;
   std::shared_ptr<asio::io_context> io_;
+  std::unique_ptr<TlsTerminator> tls_;
   asio::thread_pool pool_;
   asio::ip::tcp::acceptor tcp_;
   asio::local::stream_protocol::acceptor local_;

@@ -68,16 +68,18 @@ class HttpHandler {
 };
 
 struct HttpServerConfig {
-  std::string address = "127.0.0.1";  // a name or an IP
-  int port = 0;                       // 0 = any free one
-  std::string unix_socket;            // path; served beside nothing else if `address` is ""
+  std::string address = "127.0.0.1";      // a name or an IP
+  int port = 0;                           // 0 = any free one
+  std::string unix_socket;                // path; served beside nothing else if `address` is ""
+  std::string ssl_certfile, ssl_keyfile;  // PEM; both or none. TLS on TCP; a unix socket stays plain
   size_t max_header_bytes = 32 << 10, max_target_bytes = 8 << 10, max_fields = 100;
   size_t max_connections = 4096;
   int num_workers = 4;
   double header_seconds = 10, body_seconds = 60, idle_seconds = 75;
   double write_seconds = 60;  // for a piece that the peer does not take
   double drain_seconds = 30;
-  bool handle_signals = false;  // SIGTERM and SIGINT drain, the second one stops at once
+  bool handle_signals = false;      // SIGTERM and SIGINT drain, the second one stops at once; SIGHUP reloads
+  std::function<void()> on_reload;  // what SIGHUP reads again beside the certificate; may throw Error
 };
 
 class HttpServer {
