@@ -38,6 +38,7 @@ std::vector<Message> read_prompt(const Json* prompt) {
 InteractiveRequest read_request(ApiServer& server, const Json& body) {
   Fields f(body);
   InteractiveRequest r;
+  server.check_model(f);
   f.integer("session_id", r.session_id, int64_t{-1}, INT64_MAX);
   f.flag("interactive_mode", r.keeps_session);
   f.flag("stream", r.streams);
