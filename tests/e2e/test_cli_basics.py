@@ -60,7 +60,6 @@ def test_check_env_and_list(turgo, tmp_path):
 
 
 @pytest.mark.parametrize("command", [
-    ["serve", "api_client", "http://localhost:23333"],
     ["serve", "gradio", "MODEL"], ["lite", "auto_awq", "MODEL"], ["convert", "internlm2", "MODEL"], ["pull", "x"],
 ])
 def test_planned_commands_say_so(turgo, command):
