@@ -98,7 +98,8 @@ void add_option(CLI::App& app, const Option& option, std::vector<Given>& given) 
     return;
   }
   CLI::Option* added = app.add_option(name, collect, help_text(option));
-  added->expected(1)->allow_extra_args(false);
+  bool takes_many = option.is_positional && option.is_list();
+  added->expected(takes_many ? -1 : 1)->allow_extra_args(takes_many);
   added->multi_option_policy(option.is_list() ? CLI::MultiOptionPolicy::TakeAll
                                               : CLI::MultiOptionPolicy::TakeLast);
   if (option.is_positional) added->option_text("");

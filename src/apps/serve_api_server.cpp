@@ -1,18 +1,20 @@
 // `turgo serve api_server`: the model behind HTTP, with LMDeploy 0.3.0's flags.
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 
 #include "apps/command.h"
 #include "apps/output.h"
 #include "core/error.h"
-#include "serve/api_server.h"
+#include "serve/models/model_router.h"
 
 namespace turgo {
 namespace {
 
 struct ServeApi {
-  std::string model;
+  std::vector<std::string> models;
+  std::string models_dir;
+  double idle_timeout = 0, memory = 0;
+  int32_t max_models = 0;
   HttpServerConfig http;
   ApiConfig api;
   PipelineConfig pipeline;
@@ -23,7 +25,19 @@ struct ServeApi {
 };
 
 void fill(ServeApi& o, OptionList& list) {
-  list.add("model", &o.model, "model folder or GGUF file").positional();
+  list.add("model", &o.models,
+           "model folders or GGUF files; the first is the one that requests mean by default")
+      .positional(false);
+  list.add("models_dir", &o.models_dir, "folder of models, loaded when they are asked for").label("FOLDER");
+  list.add("max_models", &o.max_models, "models in memory at once; 0: as many as fit")
+      .range(0, 1000)
+      .label("N");
+  list.add("memory", &o.memory, "GiB for the weights of all models; 0: 0.8 of what is free")
+      .range(0, 1e6)
+      .label("GIB");
+  list.add("idle_timeout", &o.idle_timeout, "seconds after which an unused model sleeps; 0: never")
+      .range(0, 1e9)
+      .label("S");
   list.add("server_name", &o.http.address, "address to listen on; 0.0.0.0: every one of this machine")
       .label("ADDRESS");
   list.add("server_port", &o.port, "port; 0: any free one").range(0, 65535).label("PORT");
@@ -113,21 +127,29 @@ void choose_certificate(const ServeApi& o, HttpServerConfig& http) {
 int run(const ServeApi& o) {
   refuse_what_is_missing(o);
   ApiConfig api = o.api;
-  if (api.model_name.empty()) {
-    std::filesystem::path path(o.model);
-    if (!path.has_filename()) path = path.parent_path();
-    api.model_name = path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
-  }
+  std::vector<ModelSpec> models;
+  for (const std::string& path : o.models) models.push_back({model_name_of(path), path});
+  if (!api.model_name.empty() && !models.empty()) models[0].name = api.model_name;
+  if (!o.models_dir.empty())
+    for (ModelSpec& spec : find_models(o.models_dir)) models.push_back(std::move(spec));
+  if (models.empty())
+    fail(ErrorCode::kInvalidArgument,
+         "--model is missing: expected models or --models-dir; see `turgo serve "
+         "api_server --help`");
+  api.model_name = models[0].name;
   HttpServerConfig http = o.http;
   http.port = o.port;
   http.handle_signals = true;
   choose_certificate(o, http);
-  auto pipeline = Pipeline::open(o.model, o.pipeline);
-  ApiServer handler(*pipeline, std::move(api));
-  http.on_reload = [&handler] { handler.keys().reload(); };
+  ModelRouter handler(
+      models, {api, o.pipeline, o.idle_timeout, o.max_models, static_cast<int64_t>(o.memory * (1 << 30))});
+  // Models that were named load at once, so that a mistake ends the program; those of a folder when asked
+  // for.
+  for (size_t i = 0; i < o.models.size(); ++i) handler.load_and_wait(*handler.hosts()[i]);
+  http.on_reload = [&handler] { handler.front().keys().reload(); };
   auto server = HttpServer::listen(http, handler);
   handler.set_readiness([&server] { return !server->draining(); });
-  announce(*server, o, http, handler.config().model_name);
+  announce(*server, o, http, api.model_name);
   server->run();
   return 0;
 }

@@ -11,10 +11,10 @@ std::unique_ptr<Responder> respond_json(const Json& value) {
   return respond_with({{}, dump_json(value)});
 }
 
-ApiServer::ApiServer(Pipeline& pipeline, ApiConfig config)
-    : pipeline_(pipeline),
+ApiServer::ApiServer(Pipeline* model, ApiConfig config, std::shared_ptr<KeyRing> keys)
+    : pipeline_(model),
       config_(std::move(config)),
-      keys_(config_.api_keys, config_.api_keys_file),
+      keys_(std::move(keys)),
       access_(config_.access),
       metrics_(config_.model_name),
       started_(std::time(nullptr)) {
@@ -30,10 +30,15 @@ void ApiServer::post(const std::string& path, std::unique_ptr<Responder> (*funct
               {false, false, summary});
 }
 
-RouteTable::Match ApiServer::match(const std::string& path) const {
-  if (config_.api_prefix.empty()) return routes_.match(path);
+Pipeline& ApiServer::pipeline() {
+  CHECK(pipeline_.load() != nullptr);
+  return *pipeline_;
+}
+
+RouteTable::Match ApiServer::match(const RouteTable& routes, const std::string& path) const {
+  if (config_.api_prefix.empty()) return routes.match(path);
   if (!path.starts_with(config_.api_prefix)) return {};
-  return routes_.match(path.substr(config_.api_prefix.size()));
+  return routes.match(path.substr(config_.api_prefix.size()));
 }
 
 HttpHandler::Admission ApiServer::admit(const HttpRequest& head) {
@@ -43,11 +48,11 @@ HttpHandler::Admission ApiServer::admit(const HttpRequest& head) {
   if (std::string wrong = access_.check_origin(head); !wrong.empty())
     return no(403, wrong, "forbidden_origin");
   if (head.method == "OPTIONS") return {access_.preflight(head), 0, false};
-  RouteTable::Match found = match(head.path);
+  RouteTable::Match found = match(routes_, head.path);
   const RouteTable::Entry* entry = found.find(head.method);
   // Without a key nobody learns which paths there are.
-  std::shared_ptr<ApiKey> key = keys_.find(key_of(head));
-  if (!(entry && entry->info.is_open) && !key && !keys_.is_open())
+  std::shared_ptr<ApiKey> key = keys_->find(key_of(head));
+  if (!(entry && entry->info.is_open) && !key && !keys_->is_open())
     return no(401, "a valid API key is missing; expected 'Authorization: Bearer KEY'", "invalid_api_key");
   if (!found.entries) return no(404, fmt::format("there is no {}", quote(head.path)), "unknown_route");
   if (!entry) {
@@ -68,7 +73,7 @@ HttpHandler::Admission ApiServer::admit(const HttpRequest& head) {
       return no(415, fmt::format("Content-Encoding: expected none, got {}", quote(coding)),
                 "unsupported_encoding");
   }
-  if (double wait = has_body && key ? keys_.admit(*key) : 0; wait > 0) {
+  if (double wait = has_body && key ? keys_->admit(*key) : 0; wait > 0) {
     ApiError error(429, "this key's rate is used up; try again later", "", "rate_limit_exceeded");
     error.retry_after = wait;
     return {error_response(error), 0, false};
@@ -76,13 +81,13 @@ HttpHandler::Admission ApiServer::admit(const HttpRequest& head) {
   return {std::nullopt, has_body ? config_.max_body : 0, entry->info.is_cheap};
 }
 
-std::unique_ptr<Responder> ApiServer::handle(HttpRequest request) {
+std::unique_ptr<Responder> ApiServer::handle_with(const RouteTable& routes, HttpRequest request) {
   std::unique_ptr<Responder> responder;
-  RouteTable::Match found = match(request.path);
+  RouteTable::Match found = match(routes, request.path);
   const RouteTable::Entry* entry = found.find(request.method);
   CHECK(entry != nullptr);
   try {
-    std::shared_ptr<ApiKey> key = keys_.find(key_of(request));
+    std::shared_ptr<ApiKey> key = keys_->find(key_of(request));
     responder = entry->route({request, key ? key->name : "", std::move(found.params)});
   } catch (const ApiError& error) {
     responder = respond_with(error_response(error));
@@ -97,7 +102,7 @@ HttpResponse ApiServer::refuse(int status, const std::string& reason) {
 }
 
 void ApiServer::finished(const HttpLogEntry& entry) {
-  RouteTable::Match found = match(entry.path);
+  RouteTable::Match found = match(routes_, entry.path);
   metrics_.count_http(found.entries ? found.entries->front().path : "other", entry.status);
   log_info("{} {} {} {} bytes {:.3f} s{}", entry.method, quote(entry.path), entry.status, entry.bytes,
            entry.seconds, entry.aborted ? " (the client left)" : "");
@@ -115,16 +120,16 @@ void ApiServer::check_model(Fields& fields) const {
 Choice ApiServer::submit(std::vector<int32_t> ids, GenerationConfig config, const SessionRef& session,
                          bool is_chat, const std::string& param) {
   config.max_seconds = config_.timeout;
-  std::shared_ptr<ApiKey> key = session.owner.empty() ? nullptr : keys_.find_name(session.owner);
+  std::shared_ptr<ApiKey> key = session.owner.empty() ? nullptr : keys_->find_name(session.owner);
   if (key && key->priority != 0) config.priority = key->priority + std::max(config.priority, 0);
   size_t num_prompt = ids.size();
   try {
-    TextStream stream = is_chat ? pipeline_.chat_from(std::move(ids), config, session)
-                                : pipeline_.generate_from(std::move(ids), config, session);
+    TextStream stream = is_chat ? pipeline().chat_from(std::move(ids), config, session)
+                                : pipeline().generate_from(std::move(ids), config, session);
     Choice choice{std::move(stream), 0, "", {}, FinishReason::kNone, {}, nullptr};
     if (key && key->tokens.is_limited()) {
-      keys_.spend(*key, num_prompt);
-      choice.on_close = [this, key](size_t num_generated) { keys_.spend(*key, num_generated); };
+      keys_->spend(*key, num_prompt);
+      choice.on_close = [this, key](size_t num_generated) { keys_->spend(*key, num_generated); };
     }
     return choice;
   } catch (const Error& error) {

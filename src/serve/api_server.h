@@ -2,6 +2,7 @@
 // type), finds the function that answers, and turns what it throws into OpenAI's error form.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -30,21 +31,26 @@ struct ApiConfig {
 
 class ApiServer : public HttpHandler {
  public:
-  ApiServer(Pipeline& pipeline, ApiConfig config);
+  // `pipeline` may come later (set_pipeline) and go while nothing runs; `keys` is shared with other servers.
+  ApiServer(Pipeline* pipeline, ApiConfig config, std::shared_ptr<KeyRing> keys);
 
   Admission admit(const HttpRequest& head) override;
-  std::unique_ptr<Responder> handle(HttpRequest request) override;
+  std::unique_ptr<Responder> handle(HttpRequest request) override {
+    return handle_with(routes_, std::move(request));
+  }
+  std::unique_ptr<Responder> handle_with(const RouteTable& routes, HttpRequest request);
   HttpResponse refuse(int status, const std::string& reason) override;
   void finished(const HttpLogEntry& entry) override;
 
   void set_readiness(std::function<bool()> is_ready) { is_ready_ = std::move(is_ready); }
 
-  Pipeline& pipeline() { return pipeline_; }
+  Pipeline& pipeline();
+  void set_pipeline(Pipeline* pipeline) { pipeline_ = pipeline; }
   const ApiConfig& config() const { return config_; }
   Metrics& metrics() { return metrics_; }
   InteractiveSessions& sessions() { return sessions_; }
   RouteTable& routes() { return routes_; }
-  KeyRing& keys() { return keys_; }
+  KeyRing& keys() { return *keys_; }
   bool is_ready() const { return !is_ready_ || is_ready_(); }
   int64_t started() const { return started_; }  // seconds since 1970
 
@@ -57,11 +63,11 @@ class ApiServer : public HttpHandler {
                 const std::string& param);
 
  private:
-  RouteTable::Match match(const std::string& path) const;  // without the prefix
+  RouteTable::Match match(const RouteTable& routes, const std::string& path) const;  // without the prefix
 
-  Pipeline& pipeline_;
+  std::atomic<Pipeline*> pipeline_;
   ApiConfig config_;
-  KeyRing keys_;
+  std::shared_ptr<KeyRing> keys_;
   Access access_;
   Metrics metrics_;
   InteractiveSessions sessions_;
