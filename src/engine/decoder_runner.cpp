@@ -129,7 +129,7 @@ void DecoderRunner::fill_rows(const StepPlan& plan) {
       rows.block_table = tables;
       sequences_[g].push_back(rows);
     }
-    bool wants_logits = s.all_logits || s.sampler;
+    bool wants_logits = (s.all_logits && !s.as_hidden) || s.sampler;
     first_logit_.push_back(wants_logits ? static_cast<int64_t>(logits_rows_.size()) : -1);
     if (wants_logits)
       for (int32_t i = s.all_logits ? 0 : s.num_rows - 1; i < s.num_rows; ++i)
@@ -157,15 +157,33 @@ void DecoderRunner::execute(const StepPlan& plan, StepResult& result) {
                      ? room<float>(logits_, logits_capacity_, num_logits * limits_.vocab_size)
                      : nullptr;
   decoder_->forward(in, f32_matrix(logits, num_logits, limits_.vocab_size));
+  take_hidden(plan, result);
   take_logits(plan, result, logits);
   decoder_->executor().synchronize();
+}
+
+void DecoderRunner::take_hidden(const StepPlan& plan, StepResult& result) {
+  int64_t row = 0, width = limits_.hidden_size;
+  for (size_t i = 0; i < plan.slices.size(); ++i) {
+    const StepSlice& s = plan.slices[i];
+    if (s.as_hidden && samples_) {
+      auto* out = room<float>(hidden_, hidden_capacity_, s.num_rows * width);
+      decoder_->final_hidden(row, f32_matrix(out, s.num_rows, width));
+      std::vector<float>& rows = result.slices[i].logits;
+      rows.resize(static_cast<size_t>(s.num_rows * width));
+      decoder_->executor().host_phase(1,
+                                      [&rows, out](int64_t) { std::copy_n(out, rows.size(), rows.data()); });
+      decoder_->executor().synchronize();  // the buffer is the next slice's too
+    }
+    row += s.num_rows;
+  }
 }
 
 void DecoderRunner::take_logits(const StepPlan& plan, StepResult& result, float* logits) {
   if (logits_rows_.empty() || !samples_) return;
   auto vocab = static_cast<size_t>(limits_.vocab_size);
   for (size_t i = 0; i < plan.slices.size(); ++i)
-    if (plan.slices[i].all_logits)
+    if (plan.slices[i].all_logits && !plan.slices[i].as_hidden)
       result.slices[i].logits.resize(vocab * static_cast<size_t>(plan.slices[i].num_rows));
   decoder_->executor().host_phase(static_cast<int64_t>(plan.slices.size()), [&, logits, vocab](int64_t i) {
     const StepSlice& s = plan.slices[static_cast<size_t>(i)];

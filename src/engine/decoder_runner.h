@@ -23,6 +23,7 @@ class DecoderRunner : public ModelRunner {
   T* room(std::shared_ptr<void>& buffer, int64_t& capacity, int64_t count);
   void run_block_ops(const StepPlan& plan);
   void fill_rows(const StepPlan& plan);
+  void take_hidden(const StepPlan& plan, StepResult& result);
   void take_logits(const StepPlan& plan, StepResult& result, float* logits);
   std::unique_ptr<SampleScratch> borrow_scratch();
   void return_scratch(std::unique_ptr<SampleScratch> scratch);
@@ -32,9 +33,9 @@ class DecoderRunner : public ModelRunner {
   KvPool pool_;
   int32_t num_axes_ = 1;
   // Step input in executor memory; grown as needed, kept.
-  std::shared_ptr<void> ids_, positions_, embeddings_, tables_, logits_;
+  std::shared_ptr<void> ids_, positions_, embeddings_, tables_, logits_, hidden_;
   int64_t ids_capacity_ = 0, positions_capacity_ = 0, embeddings_capacity_ = 0, tables_capacity_ = 0,
-          logits_capacity_ = 0;
+          logits_capacity_ = 0, hidden_capacity_ = 0;
   int64_t num_embeddings_ = 0;
   std::vector<std::vector<SequenceRows>> sequences_;  // per CacheSpec
   std::vector<int32_t> logits_rows_;

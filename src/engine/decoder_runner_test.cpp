@@ -282,6 +282,36 @@ TEST_P(DecoderLaw, LogitsAreTheModelsOwn) {
   EXPECT_TRUE(all == expected);
 }
 
+// Hidden states are what the head turns into the logits, whatever runs beside them and however they are cut.
+TEST_P(DecoderLaw, HiddenStatesAreTheModelsOwn) {
+  auto prompt = ids(150, 6);
+  auto decoder = model_->decoder(GetParam().kv);
+  TestSequence sequence(*decoder, 256);
+  auto expected = sequence.feed(prompt);
+  auto e = engine();
+  auto hidden_of = [&] {
+    std::vector<float> all;
+    e->compute_hidden(prompt, [&](int32_t index, std::span<const float> row) {
+      EXPECT_EQ(static_cast<size_t>(index) * row.size(), all.size());
+      all.insert(all.end(), row.begin(), row.end());
+    });
+    return all;
+  };
+  std::vector<float> hidden = hidden_of();
+  auto beside = e->submit(request(64, 40, 2));
+  EXPECT_TRUE(hidden_of() == hidden);
+  const DecoderConfig& c = decoder->config();
+  ASSERT_EQ(hidden.size(), prompt.size() * static_cast<size_t>(c.hidden_size));
+  if (c.logits_soft_cap > 0) return;
+  std::vector<float> logits(expected.size());
+  auto rows = static_cast<int64_t>(prompt.size());
+  decoder->executor().linear(f32_matrix(hidden.data(), rows, c.hidden_size), decoder->weights().lm_head,
+                             f32_matrix(logits.data(), rows, c.vocab_size));
+  decoder->executor().synchronize();
+  for (size_t i = 0; i < logits.size(); ++i)
+    ASSERT_NEAR(logits[i] * c.logits_scale, expected[i], 1e-4f + 1e-4f * std::abs(expected[i])) << i;
+}
+
 TEST_P(DecoderLaw, GreedyFollowsTheLogits) {
   auto decoder = model_->decoder(GetParam().kv);
   TestSequence sequence(*decoder, 256);

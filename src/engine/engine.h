@@ -72,6 +72,8 @@ class Engine {
   // ordinary request.
   using LogitsSink = std::function<void(int32_t index, std::span<const float> logits)>;
   virtual void compute_logits(const std::vector<int32_t>& ids, const LogitsSink& sink) = 0;
+  // The same with the hidden state of each token behind the final norm, f32 [hidden_size].
+  virtual void compute_hidden(const std::vector<int32_t>& ids, const LogitsSink& sink) = 0;
 
   virtual EngineStats stats() = 0;
   virtual const EngineConfig& config() const = 0;

@@ -148,7 +148,8 @@ uint64_t EngineCore::submit(Request request, std::shared_ptr<EventSink> sink, do
   return enqueue(std::move(s), now).id;
 }
 
-uint64_t EngineCore::submit_logits(std::vector<int32_t> ids, std::shared_ptr<EventSink> sink, double now) {
+uint64_t EngineCore::submit_logits(std::vector<int32_t> ids, std::shared_ptr<EventSink> sink, double now,
+                                   bool as_hidden) {
   Request r;
   r.input_ids = std::move(ids);
   r.max_new_tokens = 0;
@@ -165,6 +166,7 @@ uint64_t EngineCore::submit_logits(std::vector<int32_t> ids, std::shared_ptr<Eve
   s->tokens = s->request.input_ids;
   s->num_prompt = s->stats.input_tokens = s->num_tokens();
   s->all_logits = true;
+  s->as_hidden = as_hidden;
   return enqueue(std::move(s), now).id;
 }
 
@@ -336,11 +338,11 @@ void EngineCore::complete_sequence(Sequence& s, const StepSlice& slice, SliceRes
   if (s.cancelled) return finish(s, FinishReason::kCancelled, now);
   bool computed_all = s.num_pending() == 0;
   if (s.all_logits) {
-    auto vocab = static_cast<size_t>(limits_.vocab_size);
+    auto width = static_cast<size_t>(s.as_hidden ? limits_.hidden_size : limits_.vocab_size);
     int32_t end = slice.first_index + slice.num_rows, skip = std::max(s.num_delivered - slice.first_index, 0);
     if (skip < slice.num_rows) {
       result.logits.erase(result.logits.begin(),
-                          result.logits.begin() + static_cast<ptrdiff_t>(skip * vocab));
+                          result.logits.begin() + static_cast<ptrdiff_t>(skip * width));
       s.num_delivered = end;
       s.paused = !computed_all;
       s.sink->push_logits(slice.first_index + skip, std::move(result.logits));

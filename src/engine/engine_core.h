@@ -30,7 +30,8 @@ class EngineCore {
 
   // Throws Error for a request that can not be accepted; then nothing has changed. Returns its number.
   uint64_t submit(Request request, std::shared_ptr<EventSink> sink, double now);
-  uint64_t submit_logits(std::vector<int32_t> ids, std::shared_ptr<EventSink> sink, double now);
+  uint64_t submit_logits(std::vector<int32_t> ids, std::shared_ptr<EventSink> sink, double now,
+                         bool as_hidden = false);
   void resume(uint64_t id);  // the consumer of logits has taken the last rows
   void cancel(uint64_t id, double now);
   void cancel_all(double now);

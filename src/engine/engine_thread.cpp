@@ -135,23 +135,32 @@ class ThreadedEngine : public Engine {
   }
 
   void compute_logits(const std::vector<int32_t>& ids, const LogitsSink& sink) override {
+    compute_rows(ids, sink, false);
+  }
+
+  void compute_hidden(const std::vector<int32_t>& ids, const LogitsSink& sink) override {
+    compute_rows(ids, sink, true);
+  }
+
+  void compute_rows(const std::vector<int32_t>& ids, const LogitsSink& sink, bool as_hidden) {
     auto queue = std::make_shared<StreamQueue>();
     uint64_t id = 0;
     {
       std::lock_guard lock(shared_->mutex);
-      id = core_.submit_logits(ids, queue, seconds_now());
+      id = core_.submit_logits(ids, queue, seconds_now(), as_hidden);
     }
     shared_->work.notify_one();
     QueueStream stream(shared_, queue, id);  // cancels if the sink throws
-    auto vocab = static_cast<size_t>(runner_->limits().vocab_size);
+    const ModelLimits& limits = runner_->limits();
+    auto width = static_cast<size_t>(as_hidden ? limits.hidden_size : limits.vocab_size);
     while (auto chunk = queue->next_logits()) {
       {
         std::lock_guard lock(shared_->mutex);
         core_.resume(id);
       }
       shared_->work.notify_one();
-      for (size_t i = 0; i * vocab < chunk->rows.size(); ++i)
-        sink(chunk->first_index + static_cast<int32_t>(i), std::span(chunk->rows).subspan(i * vocab, vocab));
+      for (size_t i = 0; i * width < chunk->rows.size(); ++i)
+        sink(chunk->first_index + static_cast<int32_t>(i), std::span(chunk->rows).subspan(i * width, width));
     }
     auto end = queue->next(std::nullopt);
     if (end && end->finish == FinishReason::kError) fail(ErrorCode::kResourceExhausted, "{}", end->error);

@@ -93,13 +93,14 @@ void Scheduler::schedule(Sequence& s, int32_t max_rows) {
     slice.embeddings = s.embeddings.values.data() + static_cast<int64_t>(skipped) * config_.hidden_size;
   }
   slice.all_logits = s.all_logits;
+  slice.as_hidden = s.as_hidden;
   if (!s.all_logits && slice.first_index + want == s.num_tokens() && s.max_new > 0) {
     slice.sampler = &s.sampler;
     slice.sample_position = s.num_tokens();
     slice.mask = s.request.mask.get();
   }
   plan_.num_rows += want;
-  plan_.num_logits += s.all_logits ? want : slice.sampler != nullptr;
+  plan_.num_logits += s.as_hidden ? 0 : s.all_logits ? want : slice.sampler != nullptr;
   plan_.slices.push_back(slice);
   planned_.push_back(&s);
 }
@@ -186,7 +187,7 @@ void Scheduler::preempt_for_priority() {
 // other prompt moves in this step, or if it has just been let in.
 void Scheduler::schedule_prefill(Sequence& s, bool is_new) {
   int32_t rows = std::min(prefill_left_, s.num_pending()), first = s.table.num_tokens;
-  if (s.all_logits) rows = std::min(rows, logits_left_);
+  if (s.all_logits && !s.as_hidden) rows = std::min(rows, logits_left_);
   if (rows <= 0 || s.paused) return;
   int32_t paced = pacer_.rows_within(seconds_left_, first);
   if (config_.max_prefill_iters > 0)
@@ -199,7 +200,7 @@ void Scheduler::schedule_prefill(Sequence& s, bool is_new) {
   rows = plan_.num_rows - before;
   if (rows == 0) return;
   prefill_left_ -= rows;
-  if (s.all_logits) logits_left_ -= rows;
+  if (s.all_logits && !s.as_hidden) logits_left_ -= rows;
   seconds_left_ -= pacer_.prefill_seconds(rows, first);
   work_.prefill_rows += rows;
   work_.prefill_keys += StepPacer::keys_of(first, rows);

@@ -43,7 +43,8 @@ struct Sequence {
   int32_t num_prompt = 0;  // history + input
   int32_t max_new = 0;     // tokens to generate at most, the context's end considered
   bool all_logits = false;
-  bool paused = false;  // all_logits: its consumer has not taken the last rows
+  bool as_hidden = false;  // StepSlice::as_hidden
+  bool paused = false;     // all_logits: its consumer has not taken the last rows
   std::vector<int32_t> stop_ids;
 
   State state = State::kQueued;

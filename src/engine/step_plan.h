@@ -28,6 +28,7 @@ struct StepSlice {
   int64_t sample_position = 0;       // of the sampled token
   TokenMask* mask = nullptr;
   bool all_logits = false;  // copy every row's logits out instead
+  bool as_hidden = false;  // with all_logits: the rows' hidden states behind the final norm, not their logits
 };
 
 struct StepPlan {
@@ -40,7 +41,7 @@ struct StepPlan {
 
 struct SliceResult {
   SampledToken token;         // with a sampler
-  std::vector<float> logits;  // with all_logits: [num_rows][vocab_size]
+  std::vector<float> logits;  // with all_logits: [num_rows][vocab_size], or [hidden_size] as_hidden
 };
 
 // results[i] belongs to slices[i].

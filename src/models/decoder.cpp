@@ -182,6 +182,12 @@ void Decoder::logits(const StepInput& in, TensorView hidden, TensorView logits) 
   executor_->logits(args);
 }
 
+void Decoder::final_hidden(int64_t begin, TensorView out) {
+  TensorView rows = first_rows(hidden_, out.shape[0], config_.hidden_size);
+  rows.data = static_cast<float*>(hidden_.data) + begin * config_.hidden_size;
+  executor_->rms_norm(rows, weights_.final_norm, out);
+}
+
 void Decoder::forward(const StepInput& in, TensorView logits_out) {
   TensorView hidden = first_rows(hidden_, in.num_rows, config_.hidden_size);
   embed(in, hidden);

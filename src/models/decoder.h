@@ -70,6 +70,9 @@ class Decoder {
   void embed(const StepInput& input, TensorView hidden);
   void forward_layers(int begin, int end, const StepInput& input, TensorView hidden);
   void logits(const StepInput& input, TensorView hidden, TensorView logits);
+  // Of the last forward(): rows [begin, begin + out.rows) behind the final norm. out: {rows, hidden_size}
+  // f32.
+  void final_hidden(int64_t begin, TensorView out);
 
   const DecoderConfig& config() const { return config_; }
   const DecoderWeights& weights() const { return weights_; }
