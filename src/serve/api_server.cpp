@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "core/log.h"
+#include "serve/dialects/dialects.h"
 
 namespace turgo {
 
@@ -22,6 +23,7 @@ ApiServer::ApiServer(Pipeline* model, ApiConfig config, std::shared_ptr<KeyRing>
   add_openai_routes(*this);
   add_lmdeploy_routes(*this);
   add_utility_routes(*this);
+  add_dialect_routes(*this);
 }
 
 void ApiServer::post(const std::string& path, std::unique_ptr<Responder> (*function)(ApiServer&, const Call&),

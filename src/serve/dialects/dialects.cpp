@@ -1,0 +1,9 @@
+#include "serve/dialects/dialects.h"
+
+namespace turgo {
+
+void add_dialect_routes(ApiServer& server) {
+  add_embedding_routes(server);
+}
+
+}  // namespace turgo

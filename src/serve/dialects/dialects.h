@@ -1,0 +1,11 @@
+// The interfaces beside OpenAI's and LMDeploy's, each entered by its own function.
+#pragma once
+
+namespace turgo {
+
+class ApiServer;
+
+void add_dialect_routes(ApiServer& server);  // all of these
+void add_embedding_routes(ApiServer& server);
+
+}  // namespace turgo
