@@ -4,6 +4,7 @@ namespace turgo {
 
 void add_dialect_routes(ApiServer& server) {
   add_embedding_routes(server);
+  add_anthropic_routes(server);
 }
 
 }  // namespace turgo

@@ -7,5 +7,8 @@ class ApiServer;
 
 void add_dialect_routes(ApiServer& server);  // all of these
 void add_embedding_routes(ApiServer& server);
+void add_anthropic_routes(ApiServer& server);
+void add_ollama_routes(ApiServer& server);
+void add_responses_routes(ApiServer& server);
 
 }  // namespace turgo

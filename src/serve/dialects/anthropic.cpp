@@ -1,0 +1,351 @@
+// POST /v1/messages and /v1/messages/count_tokens (https://docs.anthropic.com/en/api/messages).
+#include <algorithm>
+
+#include "serve/dialects/dialects.h"
+#include "serve/dialects/translated.h"
+
+namespace turgo {
+namespace {
+
+struct MessagesRequest {
+  Json openai = Json::object();
+  std::vector<std::string> stops;
+  bool streams = false;
+  size_t num_input_tokens = 0;
+};
+
+std::string blocks_text(const Json& blocks, const std::string& where) {
+  if (blocks.is_string()) return blocks.get<std::string>();
+  if (!blocks.is_array()) bad_field(where, "expected a text or a list of blocks, got {}", shown(blocks));
+  std::string text;
+  for (const Json& block : blocks) {
+    if (text_of(block, "type") != "text" || !member(block, "text").is_string())
+      bad_field(where, "expected blocks of type text, got {}", quote(text_of(block, "type")));
+    text += text_of(block, "text");
+  }
+  return text;
+}
+
+// One of Anthropic's messages is one or more of OpenAI's: each tool_result is a message of its own.
+void add_message(Json& out, const Json& message, const std::string& where) {
+  std::string role = text_of(message, "role");
+  if (role != "user" && role != "assistant")
+    bad_field(where + ".role", "expected user or assistant, got {}", shown(member(message, "role")));
+  const Json& content = member(message, "content");
+  if (content.is_string()) {
+    out.push_back({{"role", role}, {"content", content}});
+    return;
+  }
+  if (!content.is_array() || content.empty())
+    bad_field(where + ".content", "expected a text or a list of blocks, got {}", shown(content));
+  std::string text, reasoning;
+  Json calls = Json::array();
+  bool has_text = false;
+  for (const Json& block : content) {
+    std::string type = text_of(block, "type");
+    if (type == "text") {
+      text += blocks_text(Json::array({block}), where + ".content");
+      has_text = true;
+    } else if (type == "tool_use" && role == "assistant") {
+      calls.push_back(
+          {{"id", text_of(block, "id")},
+           {"type", "function"},
+           {"function",
+            {{"name", text_of(block, "name")}, {"arguments", dump_json(member(block, "input"))}}}});
+    } else if (type == "tool_result" && role == "user") {
+      const Json& inner = member(block, "content");
+      out.push_back({{"role", "tool"},
+                     {"tool_call_id", text_of(block, "tool_use_id")},
+                     {"content", inner.is_null() ? "" : blocks_text(inner, where + ".content")}});
+    } else if (type == "thinking" && role == "assistant") {
+      reasoning += text_of(block, "thinking");
+    } else if (type != "redacted_thinking") {
+      bad_field(where + ".content", "blocks of type {} are not built yet", quote(type));
+    }
+  }
+  if (!has_text && calls.empty()) return;
+  Json openai = {{"role", role}, {"content", text}};
+  if (!calls.empty()) openai["tool_calls"] = std::move(calls);
+  if (!reasoning.empty()) openai["reasoning_content"] = reasoning;
+  out.push_back(std::move(openai));
+}
+
+void take_tools(Fields& f, Json& openai) {
+  if (const Json* tools = f.take("tools"); tools && !tools->empty()) {
+    if (!tools->is_array()) bad_field("tools", "expected a list, got {}", shown(*tools));
+    Json list = Json::array();
+    for (const Json& tool : *tools) {
+      if (std::string type = text_of(tool, "type"); !type.empty() && type != "custom")
+        bad_field("tools", "expected tools of the caller's own, got one of type {}", quote(type));
+      Json function = {{"name", member(tool, "name")}, {"parameters", member(tool, "input_schema")}};
+      if (member(tool, "description").is_string()) function["description"] = tool["description"];
+      list.push_back({{"type", "function"}, {"function", std::move(function)}});
+    }
+    openai["tools"] = std::move(list);
+  }
+  const Json* choice = f.take("tool_choice");
+  if (!choice) return;
+  std::string type = text_of(*choice, "type");
+  if (type == "auto" || type == "none")
+    openai["tool_choice"] = type;
+  else if (type == "any")
+    openai["tool_choice"] = "required";
+  else if (type == "tool")
+    openai["tool_choice"] = {{"type", "function"}, {"function", {{"name", member(*choice, "name")}}}};
+  else
+    bad_field("tool_choice", "expected a type of auto, any, tool or none, got {}", shown(*choice));
+  if (member(*choice, "disable_parallel_tool_use") == true) openai["parallel_tool_calls"] = false;
+}
+
+// `counts`: of count_tokens, which has no max_tokens.
+MessagesRequest read_request(ApiServer& server, const Json& body, bool counts) {
+  Fields f(body);
+  MessagesRequest r;
+  Json& openai = r.openai;
+  server.check_model(f);
+  openai["messages"] = Json::array();
+  if (const Json* system = f.take("system")) {
+    std::string text = blocks_text(*system, "system");
+    if (!text.empty()) openai["messages"].push_back({{"role", "system"}, {"content", text}});
+  }
+  const Json* messages = f.take("messages");
+  if (!messages || !messages->is_array() || messages->empty())
+    bad_field("messages", "expected a list of at least one message, got {}",
+              messages ? shown(*messages) : "none");
+  for (size_t i = 0; i < messages->size(); ++i)
+    add_message(openai["messages"], (*messages)[i], fmt::format("messages[{}]", i));
+  if (openai["messages"].back()["role"] == "assistant") {
+    openai["continue_final_message"] = true;
+    openai["add_generation_prompt"] = false;
+  }
+  int32_t max_tokens = 0;
+  f.integer("max_tokens", max_tokens, 1, INT32_MAX);
+  if (max_tokens == 0 && !counts) bad_field("max_tokens", "is missing; expected a number of 1 or more");
+  openai["max_tokens"] = max_tokens;
+  f.flag("stream", r.streams);
+  f.texts("stop_sequences", r.stops);
+  if (!r.stops.empty()) {
+    openai["stop"] = r.stops;
+    openai["include_stop_str_in_output"] = true;  // to tell which one it was; it is taken off again
+  }
+  openai["temperature"] = 1;  // Anthropic's default
+  for (const char* name : {"temperature", "top_p", "top_k"})
+    if (const Json* value = f.take(name)) openai[name] = *value;
+  take_tools(f, openai);
+  if (const Json* thinking = f.take("thinking")) {
+    std::string type = text_of(*thinking, "type");
+    if (type != "enabled" && type != "disabled" && type != "adaptive")
+      bad_field("thinking", "expected a type of enabled, adaptive or disabled, got {}", shown(*thinking));
+    openai["chat_template_kwargs"] = {{"enable_thinking", type != "disabled"}};
+    if (const Json& budget = member(*thinking, "budget_tokens"); !budget.is_null() && type == "enabled")
+      openai["thinking_token_budget"] = budget;
+  }
+  f.harmless({"metadata", "service_tier", "container", "cache_control"});
+  f.finish();
+  return r;
+}
+
+// What stands in front of the answer, as usage counts it.
+size_t count_input(ApiServer& server, const Json& openai) {
+  ChatTemplateOptions options;
+  if (openai.contains("tools")) options.tools = &openai["tools"];
+  if (openai.contains("chat_template_kwargs")) options.kwargs = &openai["chat_template_kwargs"];
+  return server.pipeline().chat_tokens(openai["messages"], options).size();
+}
+
+class AnthropicDialect : public Dialect {
+ public:
+  AnthropicDialect(std::string model, MessagesRequest request)
+      : model_(std::move(model)), request_(std::move(request)) {
+    for (const std::string& stop : request_.stops) held_bytes_ = std::max(held_bytes_, stop.size());
+  }
+
+  std::string begin() override {
+    Json message = head();
+    message["content"] = Json::array();
+    message["stop_reason"] = message["stop_sequence"] = nullptr;
+    message["usage"] = {{"input_tokens", request_.num_input_tokens}, {"output_tokens", 0}};
+    return event({{"type", "message_start"}, {"message", std::move(message)}}) + event({{"type", "ping"}});
+  }
+
+  std::string chunk(const Json& chunk) override {
+    std::string out;
+    if (const Json& usage = member(chunk, "usage"); usage.is_object()) usage_ = usage_json(usage);
+    const Json& choice = first_choice(chunk);
+    const Json& delta = member(choice, "delta");
+    if (std::string text = reasoning_of(delta); !text.empty())
+      out += open("thinking", {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}}) +
+             this->delta({{"type", "thinking_delta"}, {"thinking", text}});
+    if (std::string text = text_of(delta, "content"); !text.empty()) out += add_text(text);
+    const Json& calls = member(delta, "tool_calls");
+    if (calls.is_array())
+      for (const Json& call : calls) out += add_call(call);
+    if (std::string finish = text_of(choice, "finish_reason"); !finish.empty()) finish_ = finish;
+    return out;
+  }
+
+  std::string end() override {
+    std::string stop = take_stop(held_), out;
+    if (!held_.empty()) out += text_delta(std::exchange(held_, ""));
+    if (block_ < 0) out += open("text", {{"type", "text"}, {"text", ""}});
+    out += close();
+    out += event(
+        {{"type", "message_delta"},
+         {"delta", {{"stop_reason", reason(stop)}, {"stop_sequence", stop.empty() ? Json() : Json(stop)}}},
+         {"usage", usage_}});
+    return out + event({{"type", "message_stop"}});
+  }
+
+  std::string failure(const Json& error) override {
+    return "event: error\ndata: " + error_body(500, error) + "\n\n";
+  }
+
+  std::string whole(const Json& completion) override {
+    const Json& choice = first_choice(completion);
+    const Json& message = member(choice, "message");
+    finish_ = text_of(choice, "finish_reason");
+    Json content = Json::array();
+    if (std::string text = reasoning_of(message); !text.empty())
+      content.push_back({{"type", "thinking"}, {"thinking", text}, {"signature", ""}});
+    std::string text = text_of(message, "content"), stop = take_stop(text);
+    const Json& calls = member(message, "tool_calls");
+    bool has_calls = calls.is_array() && !calls.empty();
+    if (!text.empty() || !has_calls) content.push_back({{"type", "text"}, {"text", text}});
+    if (has_calls)
+      for (const Json& call : calls) {
+        Json input = Json::parse(text_of(member(call, "function"), "arguments"), nullptr, false);
+        content.push_back({{"type", "tool_use"},
+                           {"id", text_of(call, "id")},
+                           {"name", text_of(member(call, "function"), "name")},
+                           {"input", input.is_object() ? input : Json::object()}});
+      }
+    Json out = head();
+    out["content"] = std::move(content);
+    out["stop_reason"] = reason(stop);
+    out["stop_sequence"] = stop.empty() ? Json() : Json(stop);
+    out["usage"] = usage_json(member(completion, "usage"));
+    return dump_json(out);
+  }
+
+  std::string error_body(int status, const Json& error) override {
+    const char* type = status == 401   ? "authentication_error"
+                       : status == 403 ? "permission_error"
+                       : status == 404 ? "not_found_error"
+                       : status == 413 ? "request_too_large"
+                       : status == 429 ? "rate_limit_error"
+                       : status == 503 ? "overloaded_error"
+                       : status >= 500 ? "api_error"
+                                       : "invalid_request_error";
+    return dump_json(
+        {{"type", "error"}, {"error", {{"type", type}, {"message", text_of(error, "message")}}}});
+  }
+
+ private:
+  static std::string event(const Json& json) {
+    return "event: " + json["type"].get<std::string>() + "\ndata: " + dump_json(json) + "\n\n";
+  }
+  static std::string reasoning_of(const Json& message) {
+    std::string text = text_of(message, "reasoning_content");
+    return text.empty() ? text_of(message, "reasoning") : text;
+  }
+  static Json usage_json(const Json& usage) {
+    int64_t cached = number_of(member(usage, "prompt_tokens_details"), "cached_tokens");
+    return {{"input_tokens", number_of(usage, "prompt_tokens") - cached},
+            {"cache_creation_input_tokens", 0},
+            {"cache_read_input_tokens", cached},
+            {"output_tokens", number_of(usage, "completion_tokens")}};
+  }
+  Json head() const { return {{"id", id_}, {"type", "message"}, {"role", "assistant"}, {"model", model_}}; }
+  Json reason(const std::string& stop) const {
+    if (!stop.empty()) return "stop_sequence";
+    return finish_ == "length" ? "max_tokens" : finish_ == "tool_calls" ? "tool_use" : "end_turn";
+  }
+  // Takes the stop sequence off the end of the text that it ended.
+  std::string take_stop(std::string& text) const {
+    if (finish_ != "stop") return "";
+    for (const std::string& stop : request_.stops)
+      if (text.ends_with(stop)) {
+        text.resize(text.size() - stop.size());
+        return stop;
+      }
+    return "";
+  }
+
+  std::string open(const std::string& kind, Json block) {
+    if (kind == open_) return "";
+    std::string out = close();
+    open_ = kind;
+    return out +
+           event({{"type", "content_block_start"}, {"index", ++block_}, {"content_block", std::move(block)}});
+  }
+  std::string close() {
+    if (open_.empty()) return "";
+    open_.clear();
+    return event({{"type", "content_block_stop"}, {"index", block_}});
+  }
+  std::string delta(Json json) const {
+    return event({{"type", "content_block_delta"}, {"index", block_}, {"delta", std::move(json)}});
+  }
+  std::string text_delta(const std::string& text) {
+    return open("text", {{"type", "text"}, {"text", ""}}) + delta({{"type", "text_delta"}, {"text", text}});
+  }
+  // As much is held back as a stop sequence may still be taken off.
+  std::string add_text(const std::string& text) {
+    held_ += text;
+    if (held_.size() <= held_bytes_) return "";
+    size_t cut = held_.size() - held_bytes_;
+    while (cut > 0 && cut < held_.size() && (static_cast<unsigned char>(held_[cut]) & 0xC0) == 0x80) --cut;
+    if (cut == 0) return "";
+    std::string out = text_delta(held_.substr(0, cut));
+    held_.erase(0, cut);
+    return out;
+  }
+  std::string add_call(const Json& call) {
+    std::string out, name = text_of(member(call, "function"), "name");
+    if (!held_.empty()) out += text_delta(std::exchange(held_, ""));
+    if (!name.empty())
+      out += open(
+          fmt::format("tool {}", number_of(call, "index")),
+          {{"type", "tool_use"}, {"id", text_of(call, "id")}, {"name", name}, {"input", Json::object()}});
+    std::string arguments = text_of(member(call, "function"), "arguments");
+    if (!arguments.empty()) out += delta({{"type", "input_json_delta"}, {"partial_json", arguments}});
+    return out;
+  }
+
+  std::string model_, id_ = random_id("msg_");
+  MessagesRequest request_;
+  size_t held_bytes_ = 0;
+  std::string held_, finish_;
+  std::string open_;  // kind of the block that is open
+  int block_ = -1;
+  Json usage_ = Json::object();
+};
+
+std::unique_ptr<Responder> messages_route(ApiServer& server, const Call& call) {
+  AnthropicDialect plain(server.config().model_name, {});
+  return in_dialect(plain, [&] {
+    MessagesRequest r = read_request(server, parse_body(call.request.body), false);
+    if (r.streams) r.num_input_tokens = count_input(server, r.openai);
+    Json openai = r.openai;
+    bool streams = r.streams;
+    auto dialect = std::make_unique<AnthropicDialect>(server.config().model_name, std::move(r));
+    return respond_translated(server, call, chat_completions, std::move(openai), std::move(dialect), streams);
+  });
+}
+
+std::unique_ptr<Responder> count_tokens_route(ApiServer& server, const Call& call) {
+  AnthropicDialect plain(server.config().model_name, {});
+  return in_dialect(plain, [&] {
+    MessagesRequest r = read_request(server, parse_body(call.request.body), true);
+    return respond_json({{"input_tokens", count_input(server, r.openai)}});
+  });
+}
+
+}  // namespace
+
+void add_anthropic_routes(ApiServer& server) {
+  server.post("/v1/messages", messages_route, "Answer a conversation (Anthropic)");
+  server.post("/v1/messages/count_tokens", count_tokens_route, "Tokens of a conversation (Anthropic)");
+}
+
+}  // namespace turgo
