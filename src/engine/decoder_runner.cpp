@@ -196,13 +196,7 @@ void DecoderRunner::take_logits(const StepPlan& plan, StepResult& result, float*
       return;
     }
     auto scratch = borrow_scratch();
-    const uint32_t* allowed = nullptr;
-    if (s.mask) {
-      scratch->allowed.assign((vocab + 31) / 32, 0);
-      s.mask->fill(scratch->allowed);
-      allowed = scratch->allowed.data();
-    }
-    r.token = s.sampler->sample({row, vocab}, s.sample_position, allowed, *scratch);
+    r.token = sample_slice(s, {row, vocab}, *scratch);
     return_scratch(std::move(scratch));
   });
 }

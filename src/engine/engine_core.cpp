@@ -307,18 +307,28 @@ void EngineCore::judge(StepResult& result) {
     SampledToken& sampled = result.slices[i].token;
     if (!slices[i].sampler || sampled.error) continue;
     Judgement& j = judgements_[i];
-    const Sequence& s = *planned[i];
     j.token = {sampled.token_id, sampled.logprob, std::move(sampled.top_logprobs)};
-    if (std::find(s.stop_ids.begin(), s.stop_ids.end(), j.token.token_id) != s.stop_ids.end()) {
-      j.stop = j.drop = true;
-      continue;
+    try {
+      judge_token(*planned[i], slices[i].mask, j);
+    } catch (const std::exception& e) {
+      j.error = *e.what() ? e.what() : "the token mask or observer failed";
     }
-    if (slices[i].mask) slices[i].mask->accept(j.token.token_id);
-    if (!s.request.observer) continue;
-    auto verdict = s.request.observer->on_token(j.token);
-    j.stop = verdict != TokenObserver::Verdict::kContinue;
-    j.drop = verdict == TokenObserver::Verdict::kDropAndStop;
   }
+}
+
+void EngineCore::judge_token(const Sequence& s, TokenMask* mask, Judgement& j) {
+  if (std::find(s.stop_ids.begin(), s.stop_ids.end(), j.token.token_id) != s.stop_ids.end()) {
+    j.stop = j.drop = true;
+    return;
+  }
+  if (mask) {
+    mask->accept(j.token.token_id);
+    j.stop = mask->is_finished();
+  }
+  if (!s.request.observer) return;
+  auto verdict = s.request.observer->on_token(j.token);
+  j.stop = j.stop || verdict != TokenObserver::Verdict::kContinue;
+  j.drop = verdict == TokenObserver::Verdict::kDropAndStop;
 }
 
 void EngineCore::complete(StepResult& result, double now) {
@@ -355,6 +365,7 @@ void EngineCore::complete_sequence(Sequence& s, const StepSlice& slice, SliceRes
     return;
   }
   if (result.token.error) return finish(s, FinishReason::kError, now, result.token.error);
+  if (!j.error.empty()) return finish(s, FinishReason::kError, now, j.error);
   if (s.first_token_time == 0) s.first_token_time = now;
   std::vector<OutputToken> output;
   if (!j.drop) {

@@ -64,12 +64,14 @@ class EngineCore {
   struct Judgement {
     OutputToken token;
     bool stop = false, drop = false;
+    std::string error;  // a mask or observer threw
   };
 
   void check_request(const Request& request) const;
   void check_queue(int64_t num_tokens) const;
   Sequence& enqueue(std::unique_ptr<Sequence> sequence, double now);
   void attach_session(Sequence& sequence, double now);
+  static void judge_token(const Sequence& sequence, TokenMask* mask, Judgement& judgement);
   void complete_sequence(Sequence& sequence, const StepSlice& slice, SliceResult& result,
                          Judgement& judgement, double now);
   void finish(Sequence& sequence, FinishReason reason, double now, std::string error = {},

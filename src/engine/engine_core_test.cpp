@@ -147,25 +147,6 @@ TEST(Engine, ObserversEndARequestWithOrWithoutTheToken) {
   }
 }
 
-struct OnlyMultiples : TokenMask {
-  void fill(std::vector<uint32_t>& allowed) override {
-    for (int32_t i = 0; i < 61; i += step) allowed[static_cast<size_t>(i) / 32] |= 1u << (i % 32);
-  }
-  void accept(int32_t id) override { accepted.push_back(id), ++step; }
-  int32_t step = 2;
-  std::vector<int32_t> accepted;
-};
-
-TEST(Engine, MasksSeeEveryToken) {
-  CoreHarness h;
-  Request r = test_request(50, 10, 3);
-  auto mask = std::make_shared<OnlyMultiples>();
-  r.mask = mask;
-  auto tokens = h.answer(r);
-  EXPECT_EQ(mask->accepted, tokens);
-  for (size_t i = 0; i < tokens.size(); ++i) EXPECT_EQ(tokens[i] % static_cast<int32_t>(i + 2), 0);
-}
-
 TEST(Engine, NanEndsOnlyItsRequest) {
   CoreHarness h;
   h.runner.model.poison_token = 59;

@@ -156,13 +156,7 @@ class FakeRunner : public ModelRunner {
     if (!s.sampler) return;
     auto row = model.logits(h);
     SampleScratch scratch;
-    const uint32_t* allowed = nullptr;
-    if (s.mask) {
-      scratch.allowed.assign((row.size() + 31) / 32, 0);
-      s.mask->fill(scratch.allowed);
-      allowed = scratch.allowed.data();
-    }
-    r.token = s.sampler->sample(row, s.sample_position, allowed, scratch);
+    r.token = sample_slice(s, row, scratch);
   }
 
   ModelLimits limits_;

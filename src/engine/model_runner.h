@@ -2,6 +2,8 @@
 // (decoder_runner.h); tests and the simulation use a fake that computes tokens from what its cache holds.
 #pragma once
 
+#include <span>
+
 #include "engine/step_plan.h"
 
 namespace turgo {
@@ -26,5 +28,8 @@ class ModelRunner {
   // undefined.
   virtual void execute(const StepPlan& plan, StepResult& result) = 0;
 };
+
+// The slice's token from its last row's logits, which are overwritten.
+SampledToken sample_slice(const StepSlice& slice, std::span<float> logits, SampleScratch& scratch);
 
 }  // namespace turgo

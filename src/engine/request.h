@@ -25,7 +25,7 @@ struct OutputToken {
 
 // Looks at each token before it reaches the stream (stop ids never get here). kStop ends the request with
 // this token, kDropAndStop without it: then it is neither streamed nor part of the session. Called on the
-// engine's thread: short, and it must not throw.
+// engine's thread: short. If it throws, that request ends with kError.
 class TokenObserver {
  public:
   enum class Verdict : uint8_t { kContinue, kStop, kDropAndStop };
@@ -33,13 +33,20 @@ class TokenObserver {
   virtual Verdict on_token(const OutputToken& token) = 0;
 };
 
-// Masks tokens before sampling (structured output). `allowed` has (vocab_size + 31) / 32 words, bit set =
-// allowed.
+// Masks tokens before sampling (structured output). It belongs to one request: one that is forked or asked
+// for several times gets a mask for each. Whatever a preemption or a failed cache block makes the engine
+// compute again, fill() and accept() alternate, once per token of the answer. Either may throw: that request
+// ends with kError, and no other.
 class TokenMask {
  public:
   virtual ~TokenMask() = default;
+  // `allowed` comes as (vocab_size + 31) / 32 zeros; bit id % 32 of word id / 32 set = id is allowed. Called
+  // on a thread of the compute team, those of several requests at the same time.
   virtual void fill(std::vector<uint32_t>& allowed) = 0;
+  // The token that was chosen; the engine's thread. Never one of the request's stop ids: they end it.
   virtual void accept(int32_t token_id) = 0;
+  // After accept(): nothing may follow. The request ends with kStop, and this token is its last.
+  virtual bool is_finished() const { return false; }
 };
 
 struct Request {

@@ -56,6 +56,21 @@ RowScan scan_row(std::span<const float> x) {
   return r;
 }
 
+// Stop ids are no choice before min_new_tokens, except where a mask leaves nothing else: an answer that has
+// its form ends.
+RowScan forbid_stops(std::span<float> logits, const std::vector<int32_t>& stop_ids, bool is_masked) {
+  std::vector<std::pair<int32_t, float>> kept;
+  for (int32_t id : stop_ids) {
+    if (id < 0 || static_cast<size_t>(id) >= logits.size()) continue;
+    kept.emplace_back(id, logits[static_cast<size_t>(id)]);
+    logits[static_cast<size_t>(id)] = kMinusInf;
+  }
+  RowScan scan = scan_row(logits);
+  if (!is_masked || scan.bad || scan.max != kMinusInf) return scan;
+  for (auto it = kept.rbegin(); it != kept.rend(); ++it) logits[static_cast<size_t>(it->first)] = it->second;
+  return scan_row(logits);
+}
+
 // weights[i] = exp((x[i] - max) * inv_t), 0 where x is -inf; returns their sum. Eight running sums in fixed
 // order.
 double exp_row(std::span<const float> x, float max, float inv_t, std::vector<float>& weights) {
@@ -229,11 +244,8 @@ SampledToken Sampler::sample(std::span<float> logits, int64_t position, const ui
   if (allowed)
     for (size_t i = 0; i < logits.size(); ++i)
       if (!(allowed[i / 32] >> (i % 32) & 1)) logits[i] = kMinusInf;
-  if (num_generated_ < p.min_new_tokens)
-    for (int32_t id : stop_ids_)
-      if (id >= 0 && static_cast<size_t>(id) < logits.size()) logits[static_cast<size_t>(id)] = kMinusInf;
-
-  scan = scan_row(logits);
+  scan = num_generated_ < p.min_new_tokens ? forbid_stops(logits, stop_ids_, allowed != nullptr)
+                                           : scan_row(logits);
   if (scan.bad || scan.max == kMinusInf) {
     result.error = scan.bad ? "logit_bias or a penalty drove a logit out of the range of floats"
                             : "no token is left to choose from: the mask or logit_bias forbids all";

@@ -3,6 +3,7 @@
 // greedy, or temperature, top-k, top-p, min-p and one draw.
 //   - The draw is a function of (row, seed, position): the batch around it can not change it.
 //   - Linear in the vocabulary: nothing sorts it.
+//   - A mask has the last word: it overrules logit bias, and min_new_tokens where it leaves stop ids only.
 //   - A row that holds NaN or +inf, or leaves no token, is an error of this request alone.
 #pragma once
 

@@ -254,9 +254,41 @@ TEST(Sampler, BiasMaskAndMinimumLength) {
   Sampler s(p, {1}, 3);
   std::vector<float> row = {0, 9, 1};
   EXPECT_EQ(s.sample(row, 0, nullptr, scratch).token_id, 2);
+  uint32_t only_the_stop = 2;  // what a mask leaves nothing beside
+  row = {0, 9, 1};
+  EXPECT_EQ(s.sample(row, 0, &only_the_stop, scratch).token_id, 1);
   s.add_generated(2);
   row = {0, 9, 1};
   EXPECT_EQ(s.sample(row, 0, nullptr, scratch).token_id, 1);
+}
+
+TEST(Sampler, AllButOneMaskedIsThatOne) {
+  auto row = random_row(1000, 5, 3);
+  double z = 0;
+  for (float x : row) z += std::exp(double{x});
+  for (int32_t id : {0, 31, 32, 517, 999}) {
+    std::vector<uint32_t> allowed(32, 0);
+    allowed[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
+    for (int form = 0; form < 64; ++form) {
+      SamplingParams p = plain();
+      p.temperature = form & 1 ? 0.0f : 0.7f;
+      p.top_k = form & 2 ? 3 : 0;
+      p.top_p = form & 4 ? 0.01f : 1.0f;
+      p.min_p = form & 8 ? 1.0f : 0.0f;
+      p.repetition_penalty = form & 16 ? 2.0f : 1.0f;
+      if (form & 32) p.logit_bias = {{id, -50}, {5, 100}};
+      p.num_logprobs = 2;
+      SampleScratch scratch;
+      Sampler s(p, {}, 1000);
+      s.add_prompt(std::vector<int32_t>{id, 5});
+      auto copy = row;
+      SampledToken t = s.sample(copy, form, allowed.data(), scratch);
+      ASSERT_EQ(t.token_id, id) << form;
+      EXPECT_NEAR(t.logprob, row[static_cast<size_t>(id)] - std::log(z), 1e-4)
+          << "the model's, not the mask's";
+      EXPECT_EQ(t.top_logprobs.size(), 2u);
+    }
+  }
 }
 
 TEST(Sampler, LogprobsAreOfTheRawRow) {
