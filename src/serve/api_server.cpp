@@ -12,12 +12,23 @@ std::unique_ptr<Responder> respond_json(const Json& value) {
   return respond_with({{}, dump_json(value)});
 }
 
+static GrammarVocabulary grammar_vocabulary(Pipeline& pipeline) {
+  const Tokenizer& tokenizer = pipeline.tokenizer();
+  GrammarVocabulary out;
+  out.pieces.resize(static_cast<size_t>(pipeline.vocab_size()));
+  for (int32_t id = 0; id < std::min(pipeline.vocab_size(), tokenizer.vocab_size()); ++id)
+    if (!tokenizer.is_special(id)) out.pieces[static_cast<size_t>(id)] = tokenizer.piece(id, false);
+  out.stop_ids = pipeline.engine().decoder().config().eos_token_ids;
+  return out;
+}
+
 ApiServer::ApiServer(Pipeline* model, ApiConfig config, std::shared_ptr<KeyRing> keys)
     : pipeline_(model),
       config_(std::move(config)),
       keys_(std::move(keys)),
       access_(config_.access),
       metrics_(config_.model_name),
+      grammars_([this] { return grammar_vocabulary(this->pipeline()); }),
       started_(std::time(nullptr)) {
   add_health_routes(*this);
   add_openai_routes(*this);

@@ -11,6 +11,7 @@
 #include "pipeline/pipeline.h"
 #include "serve/access.h"
 #include "serve/generation.h"
+#include "serve/grammar/token_grammar.h"
 #include "serve/http/http_server.h"
 #include "serve/keys.h"
 #include "serve/lmdeploy/interactive_sessions.h"
@@ -51,6 +52,7 @@ class ApiServer : public HttpHandler {
   InteractiveSessions& sessions() { return sessions_; }
   RouteTable& routes() { return routes_; }
   KeyRing& keys() { return *keys_; }
+  GrammarCompiler& grammars() { return grammars_; }
   bool is_ready() const { return !is_ready_ || is_ready_(); }
   int64_t started() const { return started_; }  // seconds since 1970
 
@@ -71,6 +73,7 @@ class ApiServer : public HttpHandler {
   Access access_;
   Metrics metrics_;
   InteractiveSessions sessions_;
+  GrammarCompiler grammars_;
   RouteTable routes_;
   std::function<bool()> is_ready_;
   int64_t started_;

@@ -24,11 +24,12 @@ std::string shown(const Json& value) {
 }
 
 Fields::Fields(const Json& object, std::string prefix) : object_(object), prefix_(std::move(prefix)) {
-  if (!object.is_object())
-    throw ApiError(400,
-                   fmt::format("{}expected a JSON object, got {}",
-                               prefix_.empty() ? "the request's body: " : prefix_ + ": ", shown(object)),
-                   prefix_, "invalid_type");
+  if (object.is_object()) return;
+  std::string name = prefix_.substr(0, prefix_.find_last_not_of('.') + 1);
+  throw ApiError(400,
+                 fmt::format("{}: expected a JSON object, got {}", name.empty() ? "the request's body" : name,
+                             shown(object)),
+                 name, "invalid_type");
 }
 
 void Fields::wrong(const std::string& name, const std::string& expected, const Json& got) const {

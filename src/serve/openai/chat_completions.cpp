@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "serve/api_server.h"
+#include "serve/grammar/response_format.h"
 #include "serve/openai/token_json.h"
 #include "serve/openai/usage.h"
 
@@ -15,6 +16,7 @@ struct ChatRequest {
   Json kwargs = Json::object();
   bool streams = false, wants_usage = false, wants_logprobs = false, adds_prompt = true;
   int32_t n = 1;
+  std::optional<AskedGrammar> grammar;
 };
 
 // Text of a message's content: a string, or parts of type text. What templates see is a string.
@@ -91,8 +93,8 @@ ChatRequest read_request(ApiServer& server, const Json& body) {
     r.kwargs = *kwargs;
   }
   f.flag("add_generation_prompt", r.adds_prompt);
-  f.refuse("response_format", {{"type", "text"}},
-           "structured output is not built yet; expected {\"type\": \"text\"}");
+  r.grammar = take_grammar(f);
+  if (r.grammar && r.generation.ignore_eos) bad_field("ignore_eos", "does not go with {}", r.grammar->field);
   f.refuse("tools", Json::array(), "tools are not built yet");
   f.refuse("tool_choice", "none", "tools are not built yet");
   f.refuse("functions", Json::array(), "functions are not built yet");
@@ -192,9 +194,12 @@ std::unique_ptr<Responder> chat_completions(ApiServer& server, const Call& call)
   options.kwargs = &r.kwargs;
   options.add_generation_prompt = r.adds_prompt;
   std::vector<int32_t> ids = server.pipeline().chat_tokens(r.messages, options);
+  std::shared_ptr<const TokenGrammar> grammar =
+      r.grammar ? compile_grammar(server.grammars(), *r.grammar) : nullptr;
   std::vector<Choice> choices;
   for (int32_t i = 0; i < r.n; ++i) {
     GenerationConfig config = r.generation;
+    if (grammar) config.mask = grammar->start();
     if (config.seed) *config.seed += static_cast<uint64_t>(i);
     choices.push_back(server.submit(ids, config, {"", call.owner}, true, "messages"));
   }

@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "serve/api_server.h"
+#include "serve/grammar/response_format.h"
 #include "serve/openai/token_json.h"
 #include "serve/openai/usage.h"
 #include "text/utf8.h"
@@ -17,6 +18,7 @@ struct CompletionRequest {
   std::vector<std::vector<int32_t>> prompts;
   bool streams = false, wants_usage = false, echo = false;
   int32_t n = 1;
+  std::optional<AskedGrammar> grammar;
 };
 
 std::vector<int32_t> ids_of(const Json& list, int32_t vocab_size) {
@@ -72,10 +74,11 @@ CompletionRequest read_request(ApiServer& server, const Json& body) {
   f.integer("max_tokens", r.generation.max_new_tokens, r.echo ? 0 : 1, INT32_MAX);
   f.integer("logprobs", r.generation.logprobs, 0, 20);
   f.refuse("suffix", "", "fill-in-the-middle is not built yet");
-  f.refuse("response_format", {{"type", "text"}}, "structured output is not built yet");
+  r.grammar = take_grammar(f);
   f.refuse("adapter_name", "", "adapters are not built yet");
   f.harmless({"user", "session_id"});
   take_sampling(f, r.generation, server.pipeline().vocab_size());
+  if (r.grammar && r.generation.ignore_eos) bad_field("ignore_eos", "does not go with {}", r.grammar->field);
   f.finish();
   r.prompts = read_prompts(server.pipeline(), prompt);
   return r;
@@ -205,10 +208,13 @@ class CompletionFormatter : public AnswerFormat {
 
 std::unique_ptr<Responder> completions(ApiServer& server, const Call& call) {
   CompletionRequest r = read_request(server, parse_body(call.request.body));
+  std::shared_ptr<const TokenGrammar> grammar =
+      r.grammar ? compile_grammar(server.grammars(), *r.grammar) : nullptr;
   std::vector<Choice> choices;
   for (size_t p = 0; p < r.prompts.size(); ++p)
     for (int32_t i = 0; i < r.n; ++i) {
       GenerationConfig config = r.generation;
+      if (grammar) config.mask = grammar->start();
       if (config.seed) *config.seed += static_cast<uint64_t>(i);
       choices.push_back(server.submit(r.prompts[p], config, {"", call.owner}, false, "prompt"));
       choices.back().prompt = p;
