@@ -121,6 +121,20 @@ std::shared_ptr<ModelHost::Running> ModelHost::running(bool is_use) {
           }};
 }
 
+void ModelHost::keep_alive(double seconds) {
+  std::lock_guard lock(mutex_);
+  keep_alive_ = seconds;
+}
+
+double ModelHost::seconds_to_sleep(double default_limit) const {
+  double limit = default_limit > 0 ? default_limit : -1, idle = idle_seconds();
+  std::lock_guard lock(mutex_);
+  if (keep_alive_) limit = *keep_alive_;
+  if (limit < 0) return -1;
+  if (running_.use_count() > 1) return limit + 1;  // it answers
+  return std::max(limit - idle, 0.0);
+}
+
 bool ModelHost::needs_wake_up() const {
   std::lock_guard lock(mutex_);
   return state_ == ModelState::kAsleep && sleeps_until_woken_;

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -43,6 +44,9 @@ class ModelHost {
   int64_t file_bytes() const { return file_bytes_; }
   double idle_seconds() const;  // since the last answer ended; 0 while one runs
   bool is_busy() const;
+  // From now on, instead of the server's own limit: seconds without a request until it sleeps; < 0: never.
+  void keep_alive(double seconds);
+  double seconds_to_sleep(double default_limit) const;  // -1: never; default_limit 0 = none
 
   // What answers now, or nullptr. A look that is no use does not keep the model awake.
   std::shared_ptr<Running> running(bool is_use = true);
@@ -72,6 +76,7 @@ class ModelHost {
   std::shared_ptr<ApiServer> kept_;  // while asleep
   std::vector<Ready> waiting_;
   std::thread loader_;
+  std::optional<double> keep_alive_;
   Clock::time_point last_used_ = Clock::now();
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <set>
 
 #include "core/log.h"
@@ -64,6 +65,19 @@ std::string query_value(const std::string& query, const std::string& name) {
   return value.substr(0, value.find('&'));
 }
 
+double parse_keep_alive(const Json& value) {
+  std::string text = value.is_string() ? value.get<std::string>() : "";
+  size_t used = std::min(text.find_first_not_of("-0123456789."), text.size());
+  std::string unit = text.substr(used);
+  double scale = unit == "h" ? 3600 : unit == "m" ? 60 : unit == "ms" ? 0.001 : 1;
+  char* end = nullptr;
+  double seconds = value.is_number() ? value.get<double>() : std::strtod(text.substr(0, used).c_str(), &end);
+  bool is_good = value.is_number() || (used > 0 && *end == 0 && (scale != 1 || unit == "s" || unit.empty()));
+  if (!is_good || !(seconds > -1e9 && seconds < 1e9))
+    bad_field("keep_alive", "expected seconds or a time as 5m, got {}", shown(value));
+  return seconds * scale;
+}
+
 Json tolerant_body(const std::string& body) {
   return body.empty() ? Json::object() : parse_body(body);
 }
@@ -89,7 +103,8 @@ ModelRouter::ModelRouter(std::vector<ModelSpec> models, RouterConfig config)
     by_name_[spec.name] = hosts_.back().get();
   }
   add_routes();
-  if (config_.idle_seconds > 0) idle_watcher_ = std::thread([this] { watch_idle(); });
+  add_ollama_routes();
+  if (config_.idle_seconds > 0) begin_watching();
 }
 
 ModelRouter::~ModelRouter() {
@@ -101,14 +116,19 @@ ModelRouter::~ModelRouter() {
   if (idle_watcher_.joinable()) idle_watcher_.join();
 }
 
+void ModelRouter::begin_watching() {
+  std::lock_guard lock(room_mutex_);
+  if (!idle_watcher_.joinable()) idle_watcher_ = std::thread([this] { watch_idle(); });
+}
+
 void ModelRouter::watch_idle() {
   std::unique_lock lock(idle_mutex_);
-  auto pause = std::chrono::duration<double>(std::min(1.0, config_.idle_seconds / 4));
+  std::chrono::milliseconds pause(100);
   while (!stop_idle_.wait_for(lock, pause, [this] { return stops_; }))
     for (auto& host : hosts_)
-      if (host->state() == ModelState::kLoaded && host->idle_seconds() > config_.idle_seconds &&
+      if (host->state() == ModelState::kLoaded && host->seconds_to_sleep(config_.idle_seconds) == 0 &&
           host->sleep(false))
-        log_info("{} sleeps after {} s without a request", host->spec().name, config_.idle_seconds);
+        log_info("{} sleeps: nobody asked for it", host->spec().name);
 }
 
 void ModelRouter::set_readiness(std::function<bool()> is_ready) {
@@ -136,7 +156,9 @@ ModelHost* ModelRouter::find(std::string name) {
 
 ModelHost& ModelRouter::host_of(const HttpRequest& request) {
   std::string name = query_value(request.query, "model");
-  if (name.empty() && hosts_.size() == 1) return *hosts_[0];  // whose own check has the better words
+  // The only model's own routes check the name; a second parse is saved. Ollama's names have tags.
+  if (name.empty() && hosts_.size() == 1 && request.path.find("/api/") == std::string::npos)
+    return *hosts_[0];
   if (name.empty() && !request.body.empty()) {
     Json body = parse_body(request.body);
     for (const char* key : {"model", "name"})
@@ -150,6 +172,15 @@ ModelHost& ModelRouter::host_of(const HttpRequest& request) {
     known += (i ? ", " : "") + quote(hosts_[i]->spec().name);
   throw ApiError(404, fmt::format("the model {} is not served here; {} are", quote(name), known), "model",
                  "model_not_found");
+}
+
+// Ollama's keep_alive: seconds or a text as "5m"; 0 = sleep at once after this answer, below 0 = never.
+void ModelRouter::take_keep_alive(ModelHost& host, const std::string& path, const HttpRequest& request) {
+  if (!path.starts_with("/api/") || request.body.find("\"keep_alive\"") == std::string::npos) return;
+  Json body = parse_body(request.body);
+  if (!body.is_object() || !body.contains("keep_alive") || body["keep_alive"].is_null()) return;
+  host.keep_alive(parse_keep_alive(body["keep_alive"]));
+  begin_watching();
 }
 
 void ModelRouter::make_room(const ModelHost& host) {
@@ -208,6 +239,7 @@ std::unique_ptr<Responder> ModelRouter::handle(HttpRequest request) {
   if (own_.match(path).find(request.method)) return front_.handle_with(own_, std::move(request));
   try {
     ModelHost& host = host_of(request);
+    take_keep_alive(host, path, request);
     auto answer = [this, &host](HttpRequest given) -> std::unique_ptr<Responder> {
       std::shared_ptr<ModelHost::Running> model = host.running();
       if (!model) {
@@ -232,7 +264,9 @@ std::unique_ptr<Responder> ModelRouter::handle(HttpRequest request) {
         [&host](ModelHost::Ready done) { host.load(std::move(done), false); },
         [answer, held] { return answer(std::move(*held)); });
   } catch (const ApiError& error) {
-    return respond_with(error_response(error));
+    HttpResponse response = error_response(error);
+    if (path.starts_with("/api/")) response.body = dump_json({{"error", error.message}});
+    return respond_with(std::move(response));
   }
 }
 
@@ -256,13 +290,14 @@ std::string ModelRouter::metrics_text() {
   return merge_prometheus(texts, "turgo:http");
 }
 
+void ModelRouter::own(const char* method, const std::string& path, Route route, const char* summary,
+                      bool is_cheap) {
+  own_.add(method, path, route, {false, is_cheap, summary});
+  if (!front_.routes().match(path).find(method))
+    front_.routes().add(method, path, std::move(route), {false, is_cheap, summary});
+}
+
 void ModelRouter::add_routes() {
-  auto own = [this](const char* method, const std::string& path, Route route, const char* summary,
-                    bool is_cheap = true) {
-    own_.add(method, path, route, {false, is_cheap, summary});
-    RouteTable::Match there = front_.routes().match(path);
-    if (!there.find(method)) front_.routes().add(method, path, std::move(route), {false, is_cheap, summary});
-  };
   auto list = [this](const Call&) {
     Json data = Json::array();
     for (auto& host : hosts_) data.push_back(model_json(*host));

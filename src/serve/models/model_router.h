@@ -45,10 +45,15 @@ class ModelRouter : public HttpHandler {
 
  private:
   void add_routes();
+  void add_ollama_routes();
+  void own(const char* method, const std::string& path, Route route, const char* summary,
+           bool is_cheap = true);
+  void take_keep_alive(ModelHost& host, const std::string& path, const HttpRequest& request);
   ModelHost& host_of(const HttpRequest& request);  // by "model" in body or query; throws ApiError 404
   ModelHost* find(std::string name);
   void make_room(const ModelHost& host);
   void watch_idle();
+  void begin_watching();
   Json model_json(const ModelHost& host) const;
   std::string metrics_text();
 
@@ -62,7 +67,7 @@ class ModelRouter : public HttpHandler {
   std::mutex idle_mutex_;
   std::condition_variable stop_idle_;
   bool stops_ = false;
-  std::thread idle_watcher_;
+  std::thread idle_watcher_;  // begun with the first time limit; guarded by room_mutex_
 };
 
 }  // namespace turgo
