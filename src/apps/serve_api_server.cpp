@@ -62,6 +62,8 @@ void fill(ServeApi& o, OptionList& list) {
       .range(0, 1 << 20)
       .label("N")
       .shown_default("1024");
+  list.add("sessions_dir", &o.api.sessions_dir, "where /v1/sessions/ID/save writes; none: it may not")
+      .label("FOLDER");
   list.add("timeout", &o.api.timeout, "seconds that an answer may take; 0: any").range(0, 1e6).label("S");
   list.add("drain_timeout", &o.http.drain_seconds, "seconds that SIGTERM leaves to running answers")
       .range(0, 1e6)

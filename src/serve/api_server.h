@@ -27,7 +27,8 @@ struct ApiConfig {
   AccessConfig access;
   double timeout = 0;  // seconds of one answer; 0 = none
   size_t max_body = 8 << 20;
-  std::string api_prefix;  // in front of every route
+  std::string sessions_dir;  // where /v1/sessions/{id}/save writes; "" = nowhere
+  std::string api_prefix;    // in front of every route
 };
 
 class ApiServer : public HttpHandler {

@@ -10,5 +10,7 @@ void add_embedding_routes(ApiServer& server);
 void add_anthropic_routes(ApiServer& server);
 void add_ollama_routes(ApiServer& server);
 void add_responses_routes(ApiServer& server);
+void add_session_routes(ApiServer& server);
+void add_llama_cpp_routes(ApiServer& server);
 
 }  // namespace turgo
