@@ -10,6 +10,7 @@
 #include "apps/output.h"
 #include "core/error.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "pipeline/generation_config.h"
 #include "serve/client/http_exchange.h"
 
@@ -56,7 +57,8 @@ class ServerChat : public ChatLoop {
   ~ServerChat() override {
     try {
       end_session();
-    } catch (...) {  // the server has gone: nothing is left to end
+    } catch (const std::exception& error) {  // the server has gone: nothing is left to end
+      log_info("the session was not ended: {}", error.what());
     }
   }
 

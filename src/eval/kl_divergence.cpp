@@ -87,7 +87,7 @@ KlResult measure_kl(LogitsSource& model, LogitsSource& reference, const std::vec
       kls.push_back(row_kl(wanted, wanted_lse, row, lse));
       num_same += argmax(wanted) == argmax(row);
       if (i + 1 >= window.num_tokens()) return;
-      auto target = static_cast<size_t>(window.ids[static_cast<size_t>(window.num_prefix + i + 1)]);
+      auto target = static_cast<size_t>(window.token(i + 1));
       model_nll += lse - static_cast<double>(row[target]);
       reference_nll += wanted_lse - static_cast<double>(wanted[target]);
       ++num_scored;

@@ -16,7 +16,7 @@ PerplexityResult measure_perplexity(Pipeline& pipeline, const std::vector<TokenW
     const TokenWindow& window = windows[w];
     window_logits(pipeline, window, [&](int32_t i, std::span<const float> logits) {
       if (i + 1 >= window.num_tokens()) return;
-      auto target = static_cast<size_t>(window.ids[static_cast<size_t>(window.num_prefix + i + 1)]);
+      auto target = static_cast<size_t>(window.token(i + 1));
       nll += log_sum_exp(logits) - static_cast<double>(logits[target]);
       ++result.num_scored;
     });

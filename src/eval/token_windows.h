@@ -20,6 +20,8 @@ struct TokenWindow {
   int64_t first_row = 0;     // row of the text that the first token is
 
   int32_t num_tokens() const { return static_cast<int32_t>(ids.size()) - num_prefix; }
+  // Text token i of the window.
+  int32_t token(int32_t i) const { return ids[static_cast<size_t>(num_prefix) + static_cast<size_t>(i)]; }
 };
 
 // bos_id < 0: none.

@@ -176,7 +176,7 @@ std::vector<Row> tensor_rows() {
 }
 
 TEST(HostileGguf, EveryRowGivesItsError) {
-  for (auto rows : {header_rows(), tensor_rows()}) {
+  for (const auto& rows : {header_rows(), tensor_rows()}) {
     for (const Row& row : rows) {
       SCOPED_TRACE(row.id);
       auto begin = std::chrono::steady_clock::now();

@@ -32,7 +32,7 @@ bool integer_at(const RawArray& a, uint64_t i, int64_t* out) {
       *out = load<uint8_t>(p);
       return true;
     case GgufType::kI8:
-      *out = load<int8_t>(p);
+      *out = static_cast<int64_t>(load<int8_t>(p));
       return true;
     case GgufType::kU16:
       *out = load<uint16_t>(p);

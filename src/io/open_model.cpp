@@ -37,7 +37,7 @@ ModelFileParts read_folder(const std::string& folder) {
     pickle |= ends_with_any(name, {".bin", ".pt", ".pth", ".ckpt", ".pkl"});
     config |= name == "config.json";
     if (!name.ends_with(".gguf") || name.find("mmproj") != std::string::npos) continue;
-    auto shard = parse_shard_name(folder + "/" + name);
+    auto shard = parse_shard_name((fs::path(folder) / name).string());
     if (!shard || shard->number == 1) models.push_back(name);
   }
   if (models.size() == 1) {

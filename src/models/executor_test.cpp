@@ -69,7 +69,7 @@ class ForwardingExecutor : public Executor {
   void synchronize() override { inner_->synchronize(); }
 
  protected:
-  virtual void submit(std::function<void()> verb) { verb(); }
+  virtual void submit(const std::function<void()>& verb) { verb(); }
   std::shared_ptr<Executor> inner_;
 };
 
@@ -88,7 +88,7 @@ class FakeAsyncExecutor : public ForwardingExecutor {
   size_t num_captured() const { return captured_.size(); }
 
  protected:
-  void submit(std::function<void()> verb) override { queue_.push_back(std::move(verb)); }
+  void submit(const std::function<void()>& verb) override { queue_.push_back(verb); }
 
  private:
   std::vector<std::function<void()>> queue_, captured_;

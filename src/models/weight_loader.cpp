@@ -150,7 +150,7 @@ WeightLoader::LinearPlan WeightLoader::plan_qkv(int layer) const {
   return plan;
 }
 
-WeightLoader::LinearPlan WeightLoader::plan_rows(int layer, std::vector<WeightRole> roles) const {
+WeightLoader::LinearPlan WeightLoader::plan_rows(int layer, const std::vector<WeightRole>& roles) const {
   LinearPlan plan;
   plan.shard = {Shard::kColumn, options_.plan.rank, options_.plan.world};
   for (WeightRole role : roles) {

@@ -36,8 +36,8 @@ class WeightLoader {
   void check_plan() const;
   void add(LinearPlan& plan, WeightRole role, int layer, RowSource slice) const;
   LinearPlan plan_qkv(int layer) const;
-  LinearPlan plan_rows(int layer, std::vector<WeightRole> roles) const;      // gate | up
-  LinearPlan plan_columns(int layer, WeightRole role, Range columns) const;  // o, down
+  LinearPlan plan_rows(int layer, const std::vector<WeightRole>& roles) const;  // gate | up
+  LinearPlan plan_columns(int layer, WeightRole role, Range columns) const;     // o, down
   LinearPlan plan_head(const RawTensor& table, bool sharded) const;
 
   LinearWeight pack(const LinearPlan& plan, WeightBuffer& buffer, std::string name);

@@ -75,7 +75,8 @@ turgo_status guard(F&& f) noexcept {
   }
 }
 
-void require(const void* pointer, const char* name) {
+template <class T>
+void require(T* pointer, const char* name) {
   if (!pointer) fail(ErrorCode::kInvalidArgument, "{}: expected a pointer, got NULL", name);
 }
 

@@ -1,10 +1,11 @@
 #include "pipeline/chat_session.h"
 
 #include "core/error.h"
+#include "core/log.h"
 
 namespace turgo {
 
-ChatSession::ChatSession(Pipeline& pipeline, std::string id, std::string system)
+ChatSession::ChatSession(Pipeline& pipeline, std::string id, const std::string& system)
     : pipeline_(pipeline), session_{std::move(id), ""} {
   set_system(system);
 }
@@ -12,8 +13,8 @@ ChatSession::ChatSession(Pipeline& pipeline, std::string id, std::string system)
 ChatSession::~ChatSession() {
   try {
     clear();
-  } catch (const Error&) {
-    // A session that still answers ends with the engine.
+  } catch (const Error& error) {  // a session that still answers ends with the engine
+    log_info("the session was not ended: {}", error.what());
   }
 }
 

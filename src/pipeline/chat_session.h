@@ -11,7 +11,7 @@ namespace turgo {
 
 class ChatSession {
  public:
-  ChatSession(Pipeline& pipeline, std::string id, std::string system = "");
+  ChatSession(Pipeline& pipeline, std::string id, const std::string& system = "");
   ~ChatSession();
   ChatSession(const ChatSession&) = delete;
   ChatSession& operator=(const ChatSession&) = delete;

@@ -33,8 +33,8 @@ struct GenerationConfig {
   bool ignore_eos = false;
   int32_t logprobs = -1;  // -1 none, 0 the chosen token's, n also the n best
   bool skip_special_tokens = true;
-  double max_seconds = 0;  // > 0: ends with FinishReason::kTimeout after it
-  int32_t priority = 0;    // smaller is served first
+  double max_seconds = 0;           // > 0: ends with FinishReason::kTimeout after it
+  int32_t priority = 0;             // smaller is served first
   std::shared_ptr<TokenMask> mask;  // tokens that the next step may choose; of this one answer
 };
 

@@ -8,7 +8,7 @@
 namespace turgo {
 namespace {
 
-void run(benchmark::State& state, SamplingParams p) {
+void run(benchmark::State& state, const SamplingParams& p) {
   auto n = static_cast<size_t>(state.range(0));
   std::mt19937 rng(1);
   std::normal_distribution<float> normal(0, 3);

@@ -68,8 +68,10 @@ struct Twin {
   }
   int32_t draw(double u) const {
     double running = 0;
-    for (auto [w, id] : kept)
-      if ((running += w) >= u) return id;
+    for (auto [w, id] : kept) {
+      running += w;
+      if (running >= u) return id;
+    }
     return kept.back().second;
   }
 };

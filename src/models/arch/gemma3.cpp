@@ -83,7 +83,7 @@ DecoderConfig read_gemma3(const HyperParams& p) {
   auto scalar = static_cast<float>(c.layers[0].head_dim);
   if (!p.gguf()) scalar = p.get_float({"query_pre_attn_scalar", nullptr}, 1e-3, 1e6, 256);
   if (p.gguf() && c.num_layers() == 62)  // the 27B model; its GGUF does not carry the scalar
-    scalar = static_cast<float>(c.hidden_size / c.layers[0].num_heads);
+    scalar = static_cast<float>(c.hidden_size) / static_cast<float>(c.layers[0].num_heads);
   c.attention_scale = 1 / std::sqrt(scalar);
   c.attention_soft_cap = p.get_float({"attn_logit_softcapping", nullptr}, 0, 1e6, 0);
   c.logits_soft_cap = p.get_float({"final_logit_softcapping", "final_logit_softcapping"}, 0, 1e6, 0);
