@@ -100,6 +100,7 @@ void EngineCore::check_queue(int64_t num_tokens) const {
 
 uint64_t EngineCore::submit(Request request, std::shared_ptr<EventSink> sink, double now) {
   check_request(request);
+  expire_sessions(now);
   Session* session = nullptr;
   int32_t history = 0;
   if (!request.session_id.empty()) {
@@ -287,10 +288,14 @@ double EngineCore::next_deadline() const {
   return next;
 }
 
+void EngineCore::expire_sessions(double now) {
+  if (config_.session_ttl_seconds > 0) sessions_.expire(now - config_.session_ttl_seconds);
+}
+
 const StepPlan& EngineCore::plan(double now) {
   CHECK(!step_in_flight_);
   end_late_requests(now);
-  if (config_.session_ttl_seconds > 0) sessions_.expire(now - config_.session_ttl_seconds);
+  expire_sessions(now);
   const StepPlan& plan = scheduler_.plan(now);
   plan_time_ = now;
   for (Sequence* s : scheduler_.planned()) s->in_flight = true, fair_share_.serve(s->fair_tag);

@@ -45,6 +45,7 @@ class EngineCore {
   void fail_step(const std::string& error, double now);  // every request of the step ends with it
 
   SessionStore& sessions() { return sessions_; }
+  void expire_sessions(double now);  // also part of submit() and plan()
   // Has the session a request that is about to end by its cancellation?
   bool is_ending(const std::string& session_id, const std::string& owner);
   void end_session(const std::string& id, const std::string& owner);

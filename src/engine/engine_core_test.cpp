@@ -364,6 +364,10 @@ TEST(Engine, SessionsExpireAndAreBounded) {
   h.run();
   EXPECT_TRUE(h.core.sessions().list("").empty());
   h.answer(r);
+  h.now += 2000;  // nobody looked meanwhile: the next turn finds nothing all the same
+  auto sink = h.submit(r);
+  h.run();
+  EXPECT_EQ(sink->stats.history_tokens, 0);
 }
 
 TEST(Engine, LogitsOfEveryTokenInOrder) {

@@ -89,6 +89,7 @@ class ThreadedEngine : public Engine {
 
   std::vector<SessionInfo> list_sessions(const std::string& owner) override {
     std::lock_guard lock(shared_->mutex);
+    core_.expire_sessions(seconds_now());
     std::vector<SessionInfo> list;
     for (const Session* s : core_.sessions().list(owner))
       list.push_back({s->id, s->owner, static_cast<int32_t>(s->tokens.size())});
@@ -192,6 +193,7 @@ class ThreadedEngine : public Engine {
   std::unique_lock<std::mutex> lock_session(const std::string& id, const std::string& owner) {
     std::unique_lock lock(shared_->mutex);
     shared_->step_end.wait(lock, [&] { return !core_.is_ending(id, owner); });
+    core_.expire_sessions(seconds_now());
     return lock;
   }
 

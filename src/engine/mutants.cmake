@@ -48,3 +48,5 @@ turgo_mutant(pace_ignored step_pacer.cpp "return (stretch_ - 1) * decode_seconds
 turgo_mutant(deadline_forgotten engine_core.cpp "if (s->deadline <= now)" "if (false)")
 turgo_mutant(newcomer_waits fair_share.cpp "std::max(o.next, virtual_time_);"
              "std::max(o.next, virtual_time_) + (o.num_live == 1 ? 100000 : 0);")
+turgo_mutant(mask_not_told engine_core.cpp "    mask->accept(j.token.token_id);\n" "")
+turgo_mutant(mask_goes_on engine_core.cpp "    j.stop = mask->is_finished();\n" "")

@@ -33,6 +33,26 @@ struct SimObserver : TokenObserver {
   Verdict verdict;
 };
 
+// A form that only the simulation knows: of the tokens about half, which depend on those so far. Ends after
+// some tokens, or fails.
+struct SimMask : TokenMask {
+  explicit SimMask(uint64_t s)
+      : state(s | 1), num_left(5 + static_cast<int32_t>(s % 60)), fails(s % 7 == 0) {}
+  void fill(std::vector<uint32_t>& allowed) override {
+    if (fails && num_left == 3) throw std::runtime_error("simulated");
+    for (uint32_t id = 0; id < 29; ++id)
+      if (id == state % 29 || FakeModel::mix(state, id) % 2) allowed[0] |= 1u << id;
+  }
+  void accept(int32_t id) override {
+    state = FakeModel::mix(state, static_cast<uint64_t>(id) + 1);
+    --num_left;
+  }
+  bool is_finished() const override { return num_left == 0; }
+  uint64_t state;
+  int32_t num_left;
+  bool fails;
+};
+
 // One request as its user sees it.
 struct User : EventSink {
   uint64_t id = 0;
@@ -41,10 +61,12 @@ struct User : EventSink {
   std::vector<float> embeddings;
   std::vector<int32_t> session_before;
   int32_t stop_after = 0;
+  uint64_t mask_seed = 0;  // 0 = none
   bool drop_last = false;
   bool all_logits = false, wants_resume = false;
   bool was_cancelled = false, step_failed = false, began = false;
-  bool only_of_owner = false;  // when it came, its owner had no other
+  bool only_of_owner = false;   // when it came, its owner had no other
+  bool waits_for_twin = false;  // another one computes its prompt
   double deadline = 1e300;
   int32_t prompt_length = 0;
 
@@ -199,6 +221,7 @@ class Simulation {
       if (share_prompts_) continue;  // waiting for another's blocks may change the order
       for (const Sequence* q : core_->scheduler().queued()) {
         if (q->request.priority > u.request.priority || q->id > u.id || q->started) continue;
+        if (users_.at(q->id)->waits_for_twin) continue;
         require(q->request.owner != u.request.owner, "request {} began before {} of its class", u.id, q->id);
         require(!users_.at(q->id)->only_of_owner, "request {} began before {}, the only one of its owner",
                 u.id, q->id);
@@ -245,7 +268,30 @@ class Simulation {
     return seconds * (1 + 0.01 * pick(0, noise_percent_));
   }
 
+  // A request, or several at once that ask for answers to the same prompt (n > 1).
   void arrive() {
+    std::shared_ptr<User> u = make_user();
+    if (!submit(u) || u->all_logits || !u->request.session_id.empty() || !chance(10)) return;
+    for (int more = pick(1, 3); more > 0; --more) {
+      auto copy = std::make_shared<User>(*u);
+      copy->request.sampling.seed = rng_();
+      copy->only_of_owner = false;
+      copy->waits_for_twin = true;
+      copy->deadline = 1e300;
+      install(*copy);
+      submit(copy);
+    }
+  }
+
+  // Observer and mask of this request alone.
+  static void install(User& u) {
+    using enum TokenObserver::Verdict;
+    if (u.stop_after > 0)
+      u.request.observer = std::make_shared<SimObserver>(u.stop_after, u.drop_last ? kDropAndStop : kStop);
+    if (u.mask_seed > 0) u.request.mask = std::make_shared<SimMask>(u.mask_seed);
+  }
+
+  std::shared_ptr<User> make_user() {
     auto u = std::make_shared<User>();
     u->violations = &violations_;
     u->on_end = [this](User& user) {
@@ -279,9 +325,9 @@ class Simulation {
     if (chance(20)) {
       u->stop_after = pick(1, 40);
       u->drop_last = chance(50);
-      r.observer = std::make_shared<SimObserver>(
-          u->stop_after, u->drop_last ? TokenObserver::Verdict::kDropAndStop : TokenObserver::Verdict::kStop);
     }
+    if (chance(15)) u->mask_seed = rng_() | 1;
+    install(*u);
     if (chance(stateful_ ? 90 : 30)) join_session(*u);
     u->context.insert(u->context.end(), r.input_ids.begin(), r.input_ids.end());
     if (pressure_) {  // short prompts, long answers: all are let in, then they outgrow the pool
@@ -290,6 +336,11 @@ class Simulation {
       r.stop_token_ids.clear();
     }
     u->embeddings.insert(u->embeddings.end(), r.embeddings.begin(), r.embeddings.end());
+    return u;
+  }
+
+  bool submit(const std::shared_ptr<User>& u) {
+    Request& r = u->request;
     try {
       if (chance(3) && r.embeddings.empty()) {
         u->all_logits = true;
@@ -304,13 +355,14 @@ class Simulation {
         u->id = core_->submit(r, u, now_);
       }
     } catch (const Error&) {
-      return;  // refused
+      return false;  // refused
     }
     if (r.max_seconds > 0) u->deadline = now_ + r.max_seconds;
     u->prompt_length = static_cast<int32_t>(u->context.size());
     ++report_.num_requests;
     trace(u->id);
     users_[u->id] = u;
+    return true;
   }
 
   void add_windows() {
@@ -331,7 +383,8 @@ class Simulation {
 
   void join_session(User& u) {
     Request& r = u.request;
-    r.session_id = std::string(1, static_cast<char>('a' + pick(0, stateful_ ? 3 : 5)));
+    r.session_id = session_name();
+    core_->expire_sessions(now_);
     Session* s = core_->sessions().find(r.session_id, r.owner);
     if (!s) return;
     u.session_before = s->tokens;
@@ -353,14 +406,22 @@ class Simulation {
   }
 
   void touch_sessions() {
-    std::string id(1, static_cast<char>('a' + pick(0, stateful_ ? 3 : 5))),
-        to(1, static_cast<char>('a' + pick(0, stateful_ ? 3 : 5)));
+    std::string id = session_name(), to = session_name();
+    const Session* s = core_->sessions().find(id, "");
+    if (s && chance(30)) saved_[id] = {s->tokens, s->embeddings};
     try {
-      chance(stateful_ ? 20 : 50) ? core_->end_session(id, "")
-                                  : (void)core_->sessions().fork(id, to, "", now_);
+      if (saved_.count(id) && chance(20)) {
+        core_->restore_session(to, "", saved_[id], now_);
+        require(core_->sessions().get(to, "").tokens == saved_[id].tokens, "session {} lost tokens", id);
+      } else if (chance(stateful_ ? 20 : 50)) {
+        core_->end_session(id, "");
+      } else {
+        core_->sessions().fork(id, to, "", now_);
+      }
     } catch (const Error&) {
     }
   }
+  std::string session_name() { return std::string(1, static_cast<char>('a' + pick(0, stateful_ ? 3 : 5))); }
 
   // What the model alone gives to this request.
   std::vector<int32_t> expected(const User& u, FinishReason& finish) const {
@@ -381,17 +442,24 @@ class Simulation {
     int32_t max_new = std::min(r.max_new_tokens, core_->max_context() - position);
     finish = FinishReason::kLength;
     SampleScratch scratch;
+    SimMask mask(u.mask_seed);
+    StepSlice slice;
+    slice.sampler = &sampler;
+    slice.mask = u.mask_seed > 0 ? &mask : nullptr;
     while (static_cast<int32_t>(out.size()) < max_new) {
       auto row = model.logits(model.state(values));
-      SampledToken t = sampler.sample(row, position, nullptr, scratch);
+      slice.sample_position = position;
+      SampledToken t = sample_slice(slice, row, scratch);
       if (t.error) {
         finish = FinishReason::kError;
         break;
       }
       finish = FinishReason::kStop;
       if (std::find(stop.begin(), stop.end(), t.token_id) != stop.end()) break;
+      mask.accept(t.token_id);
       bool last = u.stop_after > 0 && static_cast<int32_t>(out.size()) + 1 == u.stop_after;
       if (last && u.drop_last) break;
+      last = last || (slice.mask && mask.is_finished());
       out.push_back(t.token_id);
       if (last) break;
       finish = FinishReason::kLength;
@@ -500,6 +568,7 @@ class Simulation {
   std::unique_ptr<FakeRunner> runner_;
   std::unique_ptr<EngineCore> core_;
   std::map<uint64_t, std::shared_ptr<User>> users_;
+  std::map<std::string, SessionContent> saved_;  // sessions of owner ""
   SimReport report_;
   Violations violations_;
   bool over_ = false;
