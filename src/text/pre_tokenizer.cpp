@@ -102,6 +102,39 @@ void split_regex(std::string_view text, const Regex& regex, Regex::Scratch& scra
   splitter.add(pos, text.size(), false);
 }
 
+// The kinds that change the text, so that words get new places in it.
+void rewrite_spaces(const PreTokenizerStep& spec, std::string& text, bool first, std::vector<Word>& words) {
+  using Kind = PreTokenizerStep::Kind;
+  std::vector<Word> out;
+  std::string rewritten;
+  for (const Word& word : words) {
+    const std::string_view old = std::string_view(text).substr(word.begin, word.end - word.begin);
+    const size_t begin = rewritten.size();
+    if (spec.kind == Kind::kPrefixSpace) {
+      if (!old.starts_with(' ')) rewritten += ' ';
+      rewritten += old;
+      out.push_back({begin, rewritten.size()});
+      continue;
+    }
+    const bool prepend = spec.prepend == PreTokenizerStep::Prepend::kAlways ||
+                         (spec.prepend == PreTokenizerStep::Prepend::kFirst && first && word.begin == 0);
+    if (prepend && !old.starts_with(' ') && !old.starts_with(spec.content)) rewritten += spec.content;
+    for (const char c : old) {
+      if (c == ' ')
+        rewritten += spec.content;
+      else
+        rewritten += c;
+    }
+    if (spec.split)
+      split_literal(std::string_view(rewritten).substr(begin), spec.content,
+                    Splitter(Behavior::kMergedWithNext, false, begin, out));
+    else
+      out.push_back({begin, rewritten.size()});
+  }
+  text = std::move(rewritten);
+  words = std::move(out);
+}
+
 }  // namespace
 
 PreTokenizer::PreTokenizer(const TokenizerSpec& spec) : name_(spec.name) {
@@ -129,37 +162,9 @@ void PreTokenizer::apply(const Step& step, std::string& text, bool first, const 
                          std::vector<Word>& words) const {
   using Kind = PreTokenizerStep::Kind;
   const PreTokenizerStep& spec = *step.spec;
+  if (spec.kind == Kind::kPrefixSpace || spec.kind == Kind::kMetaspace)
+    return rewrite_spaces(spec, text, first, words);
   std::vector<Word> out;
-  if (spec.kind == Kind::kPrefixSpace || spec.kind == Kind::kMetaspace) {
-    std::string rewritten;
-    for (const Word& word : words) {
-      const std::string_view old = std::string_view(text).substr(word.begin, word.end - word.begin);
-      const size_t begin = rewritten.size();
-      if (spec.kind == Kind::kPrefixSpace) {
-        if (!old.starts_with(' ')) rewritten += ' ';
-        rewritten += old;
-        out.push_back({begin, rewritten.size()});
-        continue;
-      }
-      const bool prepend = spec.prepend == PreTokenizerStep::Prepend::kAlways ||
-                           (spec.prepend == PreTokenizerStep::Prepend::kFirst && first && word.begin == 0);
-      if (prepend && !old.starts_with(' ') && !old.starts_with(spec.content)) rewritten += spec.content;
-      for (const char c : old) {
-        if (c == ' ')
-          rewritten += spec.content;
-        else
-          rewritten += c;
-      }
-      if (spec.split)
-        split_literal(std::string_view(rewritten).substr(begin), spec.content,
-                      Splitter(Behavior::kMergedWithNext, false, begin, out));
-      else
-        out.push_back({begin, rewritten.size()});
-    }
-    text = std::move(rewritten);
-    words = std::move(out);
-    return;
-  }
   std::unique_ptr<Regex::Scratch> scratch;
   if (step.regex) scratch = std::make_unique<Regex::Scratch>(*step.regex, text.size(), deadline);
   for (const Word& word : words) {

@@ -9,7 +9,7 @@ namespace {
 
 template <Kind kind>
 bool is_kind(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "test", args, {});
+  refuse_arguments(rt, "test", args);
   return v.is(kind);
 }
 

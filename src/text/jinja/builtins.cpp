@@ -26,6 +26,10 @@ Params::Params(Runtime& rt, const char* function, Args& args, std::initializer_l
   }
 }
 
+void refuse_arguments(Runtime& rt, const char* function, Args& args) {
+  const Params none(rt, function, args, {});
+}
+
 bool Params::flag(size_t i, bool otherwise) const {
   return values_[i] ? truthy(*values_[i]) : otherwise;
 }

@@ -76,6 +76,9 @@ class Params {
   std::vector<const Value*> values_;
 };
 
+// Throws what Params throws if there is an argument at all.
+void refuse_arguments(Runtime& rt, const char* function, Args& args);
+
 StrRef escape_html(Runtime& rt, const Str& s);
 Value format_percent(Runtime& rt, const Str& format, const Value& values);
 Value format_percent(Runtime& rt, const Str& format, Args& args);

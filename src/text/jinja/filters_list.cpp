@@ -52,7 +52,7 @@ std::vector<Value> second_of(std::vector<std::pair<Value, Value>>& keyed) {
 }
 
 Value length(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "length", args, {});
+  refuse_arguments(rt, "length", args);
   auto n = length_of(v);
   if (!n) rt.type_error("object of type '{}' has no len()", type_name(v));
   if (v.is_string()) rt.step(v.str->text.size() / 256);
@@ -60,12 +60,12 @@ Value length(Runtime& rt, const Value& v, Args& args) {
 }
 
 Value list_filter(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "list", args, {});
+  refuse_arguments(rt, "list", args);
   return rt.new_list(elements(rt, v));
 }
 
 Value first(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "first", args, {});
+  refuse_arguments(rt, "first", args);
   if (v.is_string() || v.is_sequence()) {  // without walking the rest
     Value found = get_item(rt, v, Value::integer(0));
     return found.is(Kind::kUndefined) && *length_of(v) == 0
@@ -82,14 +82,14 @@ Value first(Runtime& rt, const Value& v, Args& args) {
 }
 
 Value last(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "last", args, {});
+  refuse_arguments(rt, "last", args);
   if (v.is(Kind::kIterator)) rt.type_error("'{}' object is not reversible", type_name(v));
   std::vector<Value> items = elements(rt, v);
   return items.empty() ? Value::undefined("No last item, sequence was empty.") : items.back();
 }
 
 Value reverse(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "reverse", args, {});
+  refuse_arguments(rt, "reverse", args);
   if (v.is_string()) return get_slice(rt, v, Value::none(), Value::none(), Value::integer(-1));
   std::vector<Value> items = elements(rt, v);
   std::reverse(items.begin(), items.end());
@@ -98,7 +98,7 @@ Value reverse(Runtime& rt, const Value& v, Args& args) {
 }
 
 Value items_filter(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "items", args, {});
+  refuse_arguments(rt, "items", args);
   if (v.is(Kind::kUndefined)) return rt.new_iterator({});
   if (!v.is(Kind::kDict)) rt.type_error("Can only get item pairs from a mapping.");
   return rt.new_iterator(elements(rt, rt.new_view(v.dict(), DictView::kItems)));

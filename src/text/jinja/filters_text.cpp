@@ -16,22 +16,22 @@ StrRef soft(Runtime& rt, const Value& v) {
 }
 
 Value upper(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "upper", args, {});
+  refuse_arguments(rt, "upper", args);
   return Value::string(change_case(rt, *soft(rt, v), Case::kUpper));
 }
 Value lower(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "lower", args, {});
+  refuse_arguments(rt, "lower", args);
   return Value::string(change_case(rt, *soft(rt, v), Case::kLower));
 }
 Value capitalize(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "capitalize", args, {});
+  refuse_arguments(rt, "capitalize", args);
   return Value::string(change_case(rt, *soft(rt, v), Case::kCapitalize));
 }
 
 // Words begin after runs of "-", "(", "{", "[", "<" and whitespace; unlike str.title, digits and quotes do
 // not end one.
 Value title(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "title", args, {});
+  refuse_arguments(rt, "title", args);
   StrRef s = soft(rt, v);
   StrBuilder out(rt);
   size_t word = 0;
@@ -69,12 +69,12 @@ Value replace_filter(Runtime& rt, const Value& v, Args& args) {
 }
 
 Value string_filter(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "string", args, {});
+  refuse_arguments(rt, "string", args);
   return Value::string(soft(rt, v));
 }
 
 Value safe(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "safe", args, {});
+  refuse_arguments(rt, "safe", args);
   if (v.is_string() && v.str->markup) return v;
   StrBuilder out(rt);
   append_str(rt, out, v);
@@ -82,13 +82,13 @@ Value safe(Runtime& rt, const Value& v, Args& args) {
 }
 
 Value escape(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "escape", args, {});
+  refuse_arguments(rt, "escape", args);
   if (v.is_string() && v.str->markup) return v;
   return Value::string(escape_html(rt, *to_str(rt, v)));
 }
 
 Value force_escape(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "forceescape", args, {});
+  refuse_arguments(rt, "forceescape", args);
   return Value::string(escape_html(rt, *to_str(rt, v)));
 }
 
@@ -156,7 +156,7 @@ Value truncate(Runtime& rt, const Value& v, Args& args) {
 }
 
 Value wordcount(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "wordcount", args, {});
+  refuse_arguments(rt, "wordcount", args);
   StrRef s = soft(rt, v);
   int64_t words = 0;
   bool inside = false;
@@ -181,7 +181,7 @@ Value format(Runtime& rt, const Value& v, Args& args) {
 }
 
 Value urlencode(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "urlencode", args, {});
+  refuse_arguments(rt, "urlencode", args);
   StrBuilder out(rt);
   auto quote_text = [&](const Str& s, bool query) {
     InputCursor marks(s);

@@ -54,7 +54,7 @@ Value float_filter(Runtime& rt, const Value& v, Args& args) {
 }
 
 Value abs_filter(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "abs", args, {});
+  refuse_arguments(rt, "abs", args);
   if (v.is_integral()) return v.to_int() < 0 ? negate(rt, v) : Value::integer(v.to_int(), v.input);
   if (v.is(Kind::kFloat)) return Value::number(std::abs(v.as.number), v.input);
   if (v.is(Kind::kUndefined)) undefined_error(rt, v);
@@ -111,7 +111,7 @@ Value attr(Runtime& rt, const Value& v, Args& args) {
 }
 
 Value from_json_filter(Runtime& rt, const Value& v, Args& args) {
-  Params(rt, "from_json", args, {});
+  refuse_arguments(rt, "from_json", args);
   if (!v.is_string()) rt.type_error("from_json needs a string, got {}", type_name(v));
   rt.step(v.str->text.size() / 16);
   return from_json(rt, parse_json(v.str->text, "from_json in a chat template"), v.str->any_input());

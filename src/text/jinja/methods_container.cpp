@@ -58,18 +58,18 @@ Value list_pop(Runtime& rt, const Value& self, Args& args) {
 }
 
 Value list_copy(Runtime& rt, const Value& self, Args& args) {
-  Params(rt, "copy", args, {});
+  refuse_arguments(rt, "copy", args);
   return rt.new_list(elements(rt, self));
 }
 
 Value list_clear(Runtime& rt, const Value& self, Args& args) {
-  Params(rt, "clear", args, {});
+  refuse_arguments(rt, "clear", args);
   items_of(self).clear();
   return Value::none();
 }
 
 Value list_reverse(Runtime& rt, const Value& self, Args& args) {
-  Params(rt, "reverse", args, {});
+  refuse_arguments(rt, "reverse", args);
   rt.step(items_of(self).size());
   std::reverse(items_of(self).begin(), items_of(self).end());
   return Value::none();
@@ -109,7 +109,7 @@ Value get(Runtime& rt, const Value& self, Args& args) {
 
 template <DictView::Part part>
 Value view(Runtime& rt, const Value& self, Args& args) {
-  Params(rt, "dict view", args, {});
+  refuse_arguments(rt, "dict view", args);
   return rt.new_view(self.dict(), part);
 }
 
@@ -126,7 +126,7 @@ Value dict_pop(Runtime& rt, const Value& self, Args& args) {
 }
 
 Value popitem(Runtime& rt, const Value& self, Args& args) {
-  Params(rt, "popitem", args, {});
+  refuse_arguments(rt, "popitem", args);
   if (self.dict().entries.empty()) rt.type_error("popitem(): dictionary is empty");
   auto [key, value] = self.dict().entries.back();
   self.dict().erase(rt, key);
@@ -157,7 +157,7 @@ Value update(Runtime& rt, const Value& self, Args& args) {
 }
 
 Value dict_copy(Runtime& rt, const Value& self, Args& args) {
-  Params(rt, "copy", args, {});
+  refuse_arguments(rt, "copy", args);
   Value out = rt.new_dict();
   for (const auto& [key, value] : self.dict().entries) {
     rt.step();
@@ -167,7 +167,7 @@ Value dict_copy(Runtime& rt, const Value& self, Args& args) {
 }
 
 Value dict_clear(Runtime& rt, const Value& self, Args& args) {
-  Params(rt, "clear", args, {});
+  refuse_arguments(rt, "clear", args);
   self.dict().entries.clear();
   self.dict().index.clear();
   return Value::none();

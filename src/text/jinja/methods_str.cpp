@@ -48,7 +48,7 @@ Value text(StrRef s) {
 
 template <Case to>
 Value cased(Runtime& rt, const Value& self, Args& args) {
-  Params(rt, "case method", args, {});
+  refuse_arguments(rt, "case method", args);
   return text(change_case(rt, *self.str, to));
 }
 
@@ -310,7 +310,7 @@ bool is_alnum(char32_t c) {
 
 template <bool (*predicate)(char32_t)>
 Value all_of(Runtime& rt, const Value& self, Args& args) {
-  Params(rt, "predicate", args, {});
+  refuse_arguments(rt, "predicate", args);
   const std::string& s = self.str->text;
   rt.step(s.size() / 64);
   for (size_t at = 0; at < s.size(); at += Utf8::size_at(s, at)) {
