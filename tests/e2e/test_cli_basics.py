@@ -113,13 +113,18 @@ def test_prompts_and_flags_that_the_model_refuses(turgo, model, tmp_path):
     assert_one_line_error(turgo("generate", model, "--prompt", "p", "--stop", ""), "stop")
     assert_one_line_error(turgo("generate", model, "--prompt", "p", "--raw", "--system", "s"), "--system")
     assert_one_line_error(turgo("generate", model, "--prompt", "p", "--chat-template", "no-such"), "no-such")
-    assert_one_line_error(turgo("generate", model, "--prompt", "p", "--model-format", "hf"), "--model-format hf")
+    assert_one_line_error(turgo("generate", model, "--prompt", "p", "--model-format", "awq"), "--model-format awq")
     assert_one_line_error(turgo("generate", model, "--prompt", "p", env={"TURGO_ISA": "mmx"}), "TURGO_ISA")
     assert_one_line_error(turgo("eval", "ppl", model, "--text", tmp_path / "no.txt"), "no.txt")
     assert_one_line_error(turgo("eval", "logits", model, "--token-ids", "1,x", "--output", tmp_path / "o.npy"), "'1,x'")
     assert_one_line_error(turgo("eval", "logits", model, "--token-ids", "1", "--output", tmp_path / "no" / "o.npy"))
     assert_one_line_error(turgo("tokenize", model, "--decode", "1,999999"), "999999")
     assert not list(tmp_path.iterdir())  # nothing half-written
+
+
+def test_format_hf_is_what_scripts_say_of_any_file(turgo, model):
+    done = turgo("generate", model, "--prompt", "p", "--max-new-tokens", "1", "--model-format", "hf", check=0)
+    assert done.stderr.startswith("warning: --model-format hf: ") and done.stderr.count("\n") == 1
 
 
 def test_full_disk_and_closed_pipe(program, model):
