@@ -32,6 +32,7 @@ class ChatFormat {
 
   // What ends an answer beside the model's own end tokens.
   const std::vector<std::string>& stop_words() const { return template_->stop_words(); }
+  const std::string& source() const { return template_->source(); }
 
  private:
   ChatFormat(std::shared_ptr<const ChatTemplate> chat_template, bool adds_bos)

@@ -48,6 +48,14 @@ int64_t decode_bytes(const DecoderWeights& weights) {
   return bytes;
 }
 
+int64_t layer_weights(const DecoderWeights& weights) {
+  int64_t sum = 0;
+  for (const LayerWeights& layer : weights.layers)
+    for (const LinearWeight* weight : {&layer.qkv, &layer.o_proj, &layer.gate_up, &layer.down_proj})
+      sum += weight->n * weight->k;
+  return sum;
+}
+
 // LMDeploy's "hf" means "not converted": a script that says so runs with a GGUF file too. The reverse is a
 // mistake.
 void check_format(const ModelFile& file, const std::string& asked) {
@@ -163,6 +171,8 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   for (const LoadedModel& shard : shards) {
     info.weight_bytes += shard.weights.weight_bytes;
     info.decode_bytes += decode_bytes(shard.weights);
+    info.head_weights += shard.weights.lm_head.n * shard.weights.lm_head.k;
+    info.layer_weights += layer_weights(shard.weights);
   }
   info.kv_type = kv_type_name(kv_type);
   info.kv_bytes_per_token = kv_per_token;
@@ -199,6 +209,11 @@ const Tokenizer& Pipeline::tokenizer() const {
          "in the GGUF",
          quote(info_.path, 200));
   return *tokenizer_;
+}
+
+const std::string& Pipeline::chat_template_source() const {
+  static const std::string kNone;
+  return format_ ? format_->source() : kNone;
 }
 
 void Pipeline::require_chat_template() const {

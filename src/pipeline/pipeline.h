@@ -30,7 +30,8 @@ struct ModelInfo {
   int64_t file_bytes = 0;    // of the mapped files
   int64_t weight_bytes = 0;  // resident
   int64_t decode_bytes = 0;  // of the weights that one decoded token reads (an untied embedding table is not)
-  std::string kv_type;       // "bf16", "int8", "int4", "k8v4", "f32"
+  int64_t layer_weights = 0, head_weights = 0;  // products per token: in all layers, and for its logits
+  std::string kv_type;                          // "bf16", "int8", "int4", "k8v4", "f32"
   int64_t kv_bytes_per_token = 0;
 };
 
@@ -63,8 +64,9 @@ class Pipeline {
 
   bool has_tokenizer() const { return tokenizer_ != nullptr; }
   bool has_chat_template() const { return format_ != nullptr; }
-  void require_chat_template() const;  // throws as chat() does
-  const Tokenizer& tokenizer() const;  // throws Error{kUnsupported} if the model has none
+  const std::string& chat_template_source() const;  // Jinja; "" if there is none
+  void require_chat_template() const;               // throws as chat() does
+  const Tokenizer& tokenizer() const;               // throws Error{kUnsupported} if the model has none
   Engine& engine() { return *engine_; }
   ThreadTeam& team() { return *team_; }  // only while no request runs
   const ModelInfo& info() const { return info_; }

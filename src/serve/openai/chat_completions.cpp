@@ -1,9 +1,11 @@
 // POST /v1/chat/completions (https://platform.openai.com/docs/api-reference/chat) with vLLM's and LMDeploy's
 // further fields.
 #include <ctime>
+#include <span>
 
 #include "serve/api_server.h"
 #include "serve/grammar/response_format.h"
+#include "serve/openai/chat_messages.h"
 #include "serve/openai/token_json.h"
 #include "serve/openai/usage.h"
 
@@ -17,51 +19,20 @@ struct ChatRequest {
   bool streams = false, wants_usage = false, wants_logprobs = false, adds_prompt = true;
   int32_t n = 1;
   std::optional<AskedGrammar> grammar;
+  ToolRequest tools;
 };
 
-// Text of a message's content: a string, or parts of type text. What templates see is a string.
-Json content_of(const Json& content, const std::string& where) {
-  if (content.is_string()) return content;
-  if (!content.is_array()) bad_field(where, "expected a string or a list of parts, got {}", shown(content));
-  std::string text;
-  for (const Json& part : content) {
-    std::string type = part.is_object() && part.contains("type") && part["type"].is_string()
-                           ? part["type"].get<std::string>()
-                           : "";
-    if (type != "text") bad_field(where, "parts of type {} are not built yet; expected text", quote(type));
-    if (!part.contains("text") || !part["text"].is_string())
-      bad_field(where, "expected a part with a string 'text'");
-    text += part["text"].get_ref<const std::string&>();
-  }
-  return text;
-}
-
-Json read_messages(const Json* messages) {
-  if (!messages) bad_field("messages", "is missing; expected a list of {{role, content}}");
-  if (messages->is_string()) return Json::array({{{"role", "user"}, {"content", *messages}}});
-  if (!messages->is_array() || messages->empty())
-    bad_field("messages", "expected a list of at least one message, got {}", shown(*messages));
-  Json out = Json::array();
-  for (size_t i = 0; i < messages->size(); ++i) {
-    std::string where = fmt::format("messages[{}]", i);
-    const Json& message = (*messages)[i];
-    if (!message.is_object())
-      bad_field(where, "expected an object with role and content, got {}", shown(message));
-    if (!message.contains("role") || !message["role"].is_string())
-      bad_field(where + ".role", "expected a string");
-    std::string role = message["role"].get<std::string>();
-    if (role != "system" && role != "user" && role != "assistant" && role != "developer")
-      bad_field(where + ".role", "expected system, developer, user or assistant, got {}", quote(role));
-    if (!message.contains("content") || message["content"].is_null())
-      bad_field(where + ".content", "expected a text");
-    for (const auto& [key, value] : message.items())
-      if (key != "role" && key != "content" && key != "name" && key != "refusal" && key != "annotations" &&
-          !value.is_null() && !(value.is_array() && value.empty()))
-        bad_field(where + "." + quote(key), "is not built yet");
-    if (role == "developer") role = "system";
-    out.push_back({{"role", role}, {"content", content_of(message["content"], where + ".content")}});
-  }
-  return out;
+// How much a model thinks, where its template can say so.
+void take_effort(Fields& f, const std::string& chat_template, Json& kwargs) {
+  std::string effort;
+  f.text("reasoning_effort", effort);
+  if (effort.empty() || (effort == "none" && !detect_thinking(chat_template))) return;
+  if (chat_template.find("reasoning_effort") != std::string::npos)
+    kwargs["reasoning_effort"] = effort;
+  else if (effort == "none" && chat_template.find("enable_thinking") != std::string::npos)
+    kwargs["enable_thinking"] = false;
+  else if (effort == "none" || !detect_thinking(chat_template))
+    bad_field("reasoning_effort", "the model's template does not know it");
 }
 
 ChatRequest read_request(ApiServer& server, const Json& body) {
@@ -95,30 +66,38 @@ ChatRequest read_request(ApiServer& server, const Json& body) {
   f.flag("add_generation_prompt", r.adds_prompt);
   r.grammar = take_grammar(f);
   if (r.grammar && r.generation.ignore_eos) bad_field("ignore_eos", "does not go with {}", r.grammar->field);
-  f.refuse("tools", Json::array(), "tools are not built yet");
-  f.refuse("tool_choice", "none", "tools are not built yet");
-  f.refuse("functions", Json::array(), "functions are not built yet");
-  f.refuse("function_call", "none", "functions are not built yet");
+  r.tools = take_tools(f);
+  if (r.grammar && r.tools.must_call())
+    bad_field(r.grammar->field, "does not go with a tool_choice that asks for a call");
+  if (r.tools.must_call() && r.generation.ignore_eos) bad_field("ignore_eos", "does not go with tool_choice");
+  f.refuse("functions", Json::array(), "is OpenAI's older form; expected tools");
+  f.refuse("function_call", "none", "is OpenAI's older form; expected tools");
   f.refuse("modalities", Json::array({"text"}), "text is what comes out");
   f.refuse("audio", nullptr, "audio is not built yet");
   f.refuse("best_of", 1, "is not built yet");
-  f.refuse("reasoning_effort", "none", "is not built yet");
+  take_effort(f, server.pipeline().chat_template_source(), r.kwargs);
   f.refuse("verbosity", "medium", "is not built yet");
   f.refuse("adapter_name", "", "adapters are not built yet");
   // They change nothing that this server does.
   f.harmless({"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
-              "parallel_tool_calls", "prediction", "session_id", "prompt_cache_retention"});
+              "prediction", "session_id", "prompt_cache_retention"});
   f.finish();
   return r;
 }
 
 class ChatFormatter : public AnswerFormat {
  public:
-  ChatFormatter(ApiServer& server, bool wants_usage, bool wants_logprobs)
+  ChatFormatter(ApiServer& server, const ChatRequest& r, bool starts_thinking)
       : tokenizer_(server.pipeline().tokenizer()),
         model_(server.config().model_name),
-        wants_usage_(wants_usage),
-        wants_logprobs_(wants_logprobs) {}
+        wants_usage_(r.wants_usage),
+        wants_logprobs_(r.wants_logprobs),
+        tools_(r.tools) {
+    const std::string& source = server.pipeline().chat_template_source();
+    options_ = {answer_format(r, source), detect_thinking(source), starts_thinking, parameter_type,
+                &tools_.tools};
+    for (int32_t i = 0; i < r.n; ++i) deltas_.emplace_back(options_, tools_.is_parallel);
+  }
 
   std::string begin(const std::vector<Choice>& choices) override {
     std::string out;
@@ -129,10 +108,15 @@ class ChatFormatter : public AnswerFormat {
 
   std::string piece(const std::vector<Choice>&, size_t index, const TextEvent& event) override {
     std::string out;
-    if (!event.text.empty() || (wants_logprobs_ && !event.tokens.empty()))
-      out += chunk(index, {{"content", event.text}}, logprobs(event.tokens), nullptr);
-    if (event.finish != FinishReason::kNone)
-      out += chunk(index, Json::object(), nullptr, openai_finish(event.finish));
+    ChatDeltas& deltas = deltas_[index];
+    bool ends = event.finish != FinishReason::kNone;
+    std::vector<Json> list = deltas.add(event.text);
+    if (ends)
+      for (Json& delta : deltas.finish()) list.push_back(std::move(delta));
+    if (list.empty() && wants_logprobs_ && !event.tokens.empty()) list.push_back({{"content", ""}});
+    for (size_t i = 0; i < list.size(); ++i)
+      out += chunk(index, std::move(list[i]), i == 0 ? logprobs(event.tokens) : Json(nullptr), nullptr);
+    if (ends) out += chunk(index, Json::object(), nullptr, finish_of(event.finish, deltas.num_calls() > 0));
     return out;
   }
 
@@ -150,17 +134,30 @@ class ChatFormatter : public AnswerFormat {
   std::string whole(const std::vector<Choice>& choices) override {
     Json json = head("chat.completion");
     json["choices"] = Json::array();
-    for (size_t i = 0; i < choices.size(); ++i)
-      json["choices"].push_back(
-          {{"index", i},
-           {"message", {{"role", "assistant"}, {"content", choices[i].text}, {"refusal", nullptr}}},
-           {"logprobs", logprobs(choices[i].tokens)},
-           {"finish_reason", openai_finish(choices[i].finish)}});
+    for (size_t i = 0; i < choices.size(); ++i) {
+      Json message = chat_message(options_, tools_.is_parallel, choices[i].text);
+      Json finish = finish_of(choices[i].finish, message.contains("tool_calls"));
+      json["choices"].push_back({{"index", i},
+                                 {"message", std::move(message)},
+                                 {"logprobs", logprobs(choices[i].tokens)},
+                                 {"finish_reason", std::move(finish)}});
+    }
     json["usage"] = usage_json(choices);
     return dump_json(json);
   }
 
  private:
+  // Calls are looked for in the form that the template asked for; in Hermes' where it could not ask, or where
+  // a grammar makes sure of it.
+  static const ToolFormat* answer_format(const ChatRequest& r, const std::string& source) {
+    const ToolFormat* own = detect_tool_format(source);
+    bool needs_own = own && own->body == ToolFormat::Body::kHarmony;
+    if (!r.tools.is_active()) return needs_own ? own : nullptr;
+    return own && !r.tools.must_call() ? own : find_tool_format("hermes");
+  }
+  static Json finish_of(FinishReason reason, bool has_calls) {
+    return has_calls && reason == FinishReason::kStop ? "tool_calls" : openai_finish(reason);
+  }
   Json head(const char* object) const {
     return {{"id", id_}, {"object", object}, {"created", created_}, {"model", model_}};
   }
@@ -184,7 +181,18 @@ class ChatFormatter : public AnswerFormat {
   std::string model_, id_ = random_id("chatcmpl-");
   std::time_t created_ = std::time(nullptr);
   bool wants_usage_, wants_logprobs_;
+  ToolRequest tools_;
+  AnswerParser::Options options_;  // points into tools_
+  std::vector<ChatDeltas> deltas_;
 };
+
+// Whether the prompt ends inside of the model's thoughts.
+bool ends_in_thought(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  size_t begin = ids.size() - std::min<size_t>(ids.size(), 8);
+  std::string tail = tokenizer.decode(std::span(ids).subspan(begin), false);
+  size_t end = tail.find_last_not_of(" \n");
+  return end != tail.npos && std::string_view(tail).substr(0, end + 1).ends_with("<think>");
+}
 
 }  // namespace
 
@@ -193,9 +201,23 @@ std::unique_ptr<Responder> chat_completions(ApiServer& server, const Call& call)
   ChatTemplateOptions options;
   options.kwargs = &r.kwargs;
   options.add_generation_prompt = r.adds_prompt;
+  const std::string& source = server.pipeline().chat_template_source();
+  if (template_knows_tools(source))
+    options.tools = r.tools.is_active() ? &r.tools.tools : nullptr;
+  else
+    r.messages = tell_about_tools(r.messages, r.tools);
   std::vector<int32_t> ids = server.pipeline().chat_tokens(r.messages, options);
-  std::shared_ptr<const TokenGrammar> grammar =
-      r.grammar ? compile_grammar(server.grammars(), *r.grammar) : nullptr;
+  std::shared_ptr<const TokenGrammar> grammar;
+  const ToolFormat* own = detect_tool_format(source);
+  if (r.grammar)
+    grammar = compile_grammar(server.grammars(), *r.grammar);
+  else if (r.tools.must_call() ||
+           (r.tools.is_active() && (!own || own->name == "hermes") && !r.generation.ignore_eos))
+    grammar = compile_tools(server.grammars(), r.tools);
+  // Markers may be control tokens, which the text is without otherwise.
+  if (own && (r.tools.is_active() || own->body == ToolFormat::Body::kHarmony))
+    r.generation.skip_special_tokens = false;
+  bool starts_thinking = detect_thinking(source) && ends_in_thought(server.pipeline().tokenizer(), ids);
   std::vector<Choice> choices;
   for (int32_t i = 0; i < r.n; ++i) {
     GenerationConfig config = r.generation;
@@ -203,7 +225,7 @@ std::unique_ptr<Responder> chat_completions(ApiServer& server, const Call& call)
     if (config.seed) *config.seed += static_cast<uint64_t>(i);
     choices.push_back(server.submit(ids, config, {"", call.owner}, true, "messages"));
   }
-  auto format = std::make_unique<ChatFormatter>(server, r.wants_usage, r.wants_logprobs);
+  auto format = std::make_unique<ChatFormatter>(server, r, starts_thinking);
   return respond_with_answers(std::move(choices), std::move(format), r.streams, server.metrics());
 }
 

@@ -170,12 +170,12 @@ struct AnswerParser::State {
     if (body == Body::kJson) {  // an object whose first key is one of a call's
       static constexpr std::string_view kKeys[] = {"\"name\"", "\"type\"", "\"function\"", "\"parameters\"",
                                                    "\"arguments\""};
-      size_t key = buffer[begin] == '{' ? buffer.find_first_not_of(kSpaces, begin + 1) : 0;
-      if (buffer[begin] == '{' && key == buffer.npos && !ended) return false;
+      size_t first = buffer[begin] == '{' ? buffer.find_first_not_of(kSpaces, begin + 1) : 0;
+      if (buffer[begin] == '{' && first == buffer.npos && !ended) return false;
       bool is_call = false, may_be = false;
-      if (buffer[begin] == '{' && key != buffer.npos)
+      if (buffer[begin] == '{' && first != buffer.npos)
         for (std::string_view wanted : kKeys) {
-          std::string_view rest = std::string_view(buffer).substr(key);
+          std::string_view rest = std::string_view(buffer).substr(first);
           is_call = is_call || rest.starts_with(wanted);
           may_be = may_be || (wanted.starts_with(rest) && !ended);
         }

@@ -257,7 +257,9 @@ TEST(AnswerParser, StreamsArguments) {
   size_t pieces = 0;
   for (char byte : c.text)
     for (const AnswerPart& part : parser.add(std::string_view(&byte, 1))) {
-      if (part.kind == AnswerPart::Kind::kCall) EXPECT_EQ(part.text, "f");
+      if (part.kind == AnswerPart::Kind::kCall) {
+        EXPECT_EQ(part.text, "f");
+      }
       if (part.kind == AnswerPart::Kind::kArguments) ++pieces;
     }
   EXPECT_EQ(pieces, 8u);

@@ -1,0 +1,203 @@
+#include "serve/tools/tool_request.h"
+
+#include <algorithm>
+
+#include "serve/generation.h"
+#include "serve/grammar/response_format.h"
+
+namespace turgo {
+namespace {
+
+constexpr size_t kMaxTools = 256, kMaxName = 128;
+
+bool is_function_name(const std::string& name) {
+  return !name.empty() && name.size() <= kMaxName && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  });
+}
+
+Json read_tool(const Json& one, const std::string& where) {
+  Fields t(one, where + ".");
+  std::string type = "function";
+  t.text("type", type);
+  const Json* function = t.take("function");
+  t.finish();
+  if (type != "function") bad_field(where + ".type", "expected function, got {}", quote(type, 80));
+  if (!function) bad_field(where + ".function", "is missing");
+  Fields f(*function, where + ".function.");
+  std::string name, description;
+  bool is_strict = false;
+  f.text("name", name);
+  f.text("description", description);
+  f.flag("strict", is_strict);
+  const Json* parameters = f.take("parameters");
+  f.finish();
+  if (!is_function_name(name))
+    bad_field(where + ".function.name", "expected 1 to {} letters, digits, '_', '-' and '.', got {}",
+              kMaxName, quote(name, 40));
+  if (parameters && !parameters->is_object())
+    bad_field(where + ".function.parameters", "expected a JSON schema, got {}", shown(*parameters));
+  Json out = {{"name", name}, {"description", description}};
+  out["parameters"] = parameters ? *parameters : Json({{"type", "object"}, {"properties", Json::object()}});
+  if (is_strict) out["strict"] = true;
+  return {{"type", "function"}, {"function", std::move(out)}};
+}
+
+void read_choice(const Json& value, ToolRequest& r) {
+  using Choice = ToolRequest::Choice;
+  if (value.is_string()) {
+    std::string word = value.get<std::string>();
+    if (word == "none")
+      r.choice = Choice::kNone;
+    else if (word == "required" || word == "any")
+      r.choice = Choice::kRequired;
+    else if (word != "auto")
+      bad_field("tool_choice", "expected none, auto, required or a function, got {}", quote(word, 80));
+    return;
+  }
+  Fields c(value, "tool_choice.");
+  std::string type;
+  c.text("type", type);
+  const Json* function = c.take("function");
+  c.finish();
+  if (!function || type != "function")
+    bad_field("tool_choice", "expected {{\"type\": \"function\", \"function\": {{\"name\": …}}}}");
+  Fields f(*function, "tool_choice.function.");
+  f.text("name", r.named);
+  f.finish();
+  r.choice = Choice::kNamed;
+  bool is_known = std::any_of(r.tools.begin(), r.tools.end(),
+                              [&](const Json& tool) { return tool["function"]["name"] == r.named; });
+  if (!is_known) bad_field("tool_choice", "{} is none of the tools", quote(r.named, 80));
+}
+
+Json parameters_of(const Json& function, bool is_relaxed) {
+  if (function.contains("strict") || !is_relaxed) {
+    check_schema(function["parameters"], "tools");
+    return function["parameters"];
+  }
+  try {
+    check_schema(function["parameters"], "tools");
+    return function["parameters"];
+  } catch (const ApiError&) {
+    return {{"type", "object"}};
+  }
+}
+
+GrammarSpec call_spec(const ToolRequest& r, bool any_objects) {
+  Json tags = Json::array();
+  for (const Json& tool : r.tools) {
+    const Json& function = tool["function"];
+    if (r.choice == ToolRequest::Choice::kNamed && function["name"] != r.named) continue;
+    Json schema = any_objects && !function.contains("strict") ? Json({{"type", "object"}})
+                                                              : parameters_of(function, true);
+    tags.push_back({{"type", "tag"},
+                    {"begin", "<tool_call>\n{\"name\": " + function["name"].dump() + ", \"arguments\": "},
+                    {"content", {{"type", "json_schema"}, {"json_schema", std::move(schema)}}},
+                    {"end", "}\n</tool_call>"}});
+  }
+  Json format;
+  if (r.must_call())
+    format = {{"type", "tags_with_separator"},
+              {"tags", std::move(tags)},
+              {"separator", "\n"},
+              {"at_least_one", true},
+              {"stop_after_first", !r.is_parallel || !r.named.empty()}};
+  else
+    format = {{"type", "triggered_tags"},
+              {"triggers", {"<tool_call>"}},
+              {"tags", std::move(tags)},
+              {"at_least_one", false},
+              {"stop_after_first", false}};
+  Json spec = {{"type", "structural_tag"}, {"format", std::move(format)}};
+  return {GrammarSpec::Kind::kStructuralTag, spec.dump(-1, ' ', false, Json::error_handler_t::replace)};
+}
+
+}  // namespace
+
+ToolRequest take_tools(Fields& fields) {
+  ToolRequest r;
+  if (const Json* tools = fields.take("tools")) {
+    if (!tools->is_array() || tools->size() > kMaxTools)
+      bad_field("tools", "expected a list of at most {} tools, got {}", kMaxTools, shown(*tools));
+    for (size_t i = 0; i < tools->size(); ++i)
+      r.tools.push_back(read_tool((*tools)[i], fmt::format("tools[{}]", i)));
+  }
+  if (!r.tools.empty()) r.choice = ToolRequest::Choice::kAuto;
+  fields.flag("parallel_tool_calls", r.is_parallel);
+  if (const Json* choice = fields.take("tool_choice")) {
+    if (r.tools.empty() && *choice != "none" && *choice != "auto") bad_field("tool_choice", "needs tools");
+    if (!r.tools.empty()) read_choice(*choice, r);
+  }
+  return r;
+}
+
+std::string parameter_type(const void* tools, const std::string& function, const std::string& parameter) {
+  for (const Json& tool : *static_cast<const Json*>(tools)) {
+    if (tool["function"]["name"] != function) continue;
+    const Json& schema = tool["function"]["parameters"];
+    if (!schema.contains("properties") || !schema["properties"].is_object() ||
+        !schema["properties"].contains(parameter))
+      return "";
+    const Json& property = schema["properties"][parameter];
+    if (!property.is_object() || !property.contains("type") || !property["type"].is_string()) return "";
+    return property["type"].get<std::string>();
+  }
+  return "";
+}
+
+bool template_knows_tools(std::string_view chat_template) {
+  return chat_template.find("tools") != chat_template.npos;
+}
+
+Json tell_about_tools(const Json& messages, const ToolRequest& request) {
+  std::string text;
+  if (request.is_active()) {
+    text =
+        "You can call functions to help with the user's question. The functions, as JSON schemas within "
+        "<tools></tools>:\n<tools>\n";
+    for (const Json& tool : request.tools) text += dump_json(tool) + "\n";
+    text +=
+        "</tools>\nFor each call write a JSON object with the function's name and arguments within "
+        "<tool_call></tool_call>:\n<tool_call>\n{\"name\": <name>, \"arguments\": <arguments object>}\n"
+        "</tool_call>";
+  }
+  Json out = Json::array();
+  for (const Json& message : messages) {
+    std::string role = message["role"], content = message["content"];
+    if (role == "tool") {
+      role = "user";
+      content = "<tool_response>\n" + content + "\n</tool_response>";
+    }
+    if (message.contains("tool_calls"))
+      for (const Json& call : message["tool_calls"])
+        content +=
+            (content.empty() ? "<tool_call>\n" : "\n<tool_call>\n") +
+            dump_json({{"name", call["function"]["name"]}, {"arguments", call["function"]["arguments"]}}) +
+            "\n</tool_call>";
+    if (role == "system" && !text.empty())
+      content += (content.empty() ? "" : "\n\n") + std::exchange(text, "");
+    out.push_back({{"role", role}, {"content", content}});
+  }
+  if (!text.empty()) out.insert(out.begin(), {{"role", "system"}, {"content", text}});
+  return out;
+}
+
+std::shared_ptr<const TokenGrammar> compile_tools(GrammarCompiler& compiler, const ToolRequest& request) {
+  try {
+    return compile_grammar(compiler, {"tools", call_spec(request, false)});
+  } catch (const ApiError&) {
+    bool any_strict = std::any_of(request.tools.begin(), request.tools.end(),
+                                  [](const Json& tool) { return tool["function"].contains("strict"); });
+    if (any_strict) throw;
+  }
+  try {
+    return compile_grammar(compiler, {"tools", call_spec(request, true)});
+  } catch (const ApiError&) {
+    if (request.must_call()) throw;  // a build without XGrammar, say: it can not be promised
+    return nullptr;
+  }
+}
+
+}  // namespace turgo
