@@ -179,9 +179,10 @@ def test_environment_and_config_file(program, model, tmp_path):
     assert url.endswith("/llm")
     for key, status in [("one", 200), ("two", 200), ("file-key", 401)]:
         try:
-            with urllib.request.urlopen(urllib.request.Request(url + "/v1/models", headers=bearer(key))) as answer:
-                got, data = answer.status, json.loads(answer.read())["data"]
-                assert data[0]["max_model_len"] == 256
+            request = urllib.request.Request(url + "/tokenize", b'{"prompt": "x"}', {**bearer(key), "Content-Type": "application/json"})
+            with urllib.request.urlopen(request) as answer:
+                got = answer.status
+                assert json.loads(answer.read())["max_model_len"] == 256
         except urllib.error.HTTPError as error:
             got = error.code
         assert got == status

@@ -180,7 +180,7 @@ Json tell_about_tools(const Json& messages, const ToolRequest& request) {
       content += (content.empty() ? "" : "\n\n") + std::exchange(text, "");
     out.push_back({{"role", role}, {"content", content}});
   }
-  if (!text.empty()) out.insert(out.begin(), {{"role", "system"}, {"content", text}});
+  if (!text.empty()) out.insert(out.begin(), Json::object({{"role", "system"}, {"content", text}}));
   return out;
 }
 
