@@ -8,6 +8,10 @@
 namespace turgo {
 namespace {
 
+// Of a step's time budget, whatever number of prompts wait: with a stretch of 1.6 a step then takes 2.5 times
+// as long as its decodes alone, still under the 3 that streams are promised.
+constexpr double kMostStretches = 2.5;
+
 void insert_in_order(std::vector<Sequence*>& list, Sequence* s) {
   auto place = std::upper_bound(list.begin(), list.end(), s,
                                 [](const Sequence* a, const Sequence* b) { return served_before(*a, *b); });
@@ -223,6 +227,13 @@ const StepPlan& Scheduler::plan(double now) {
     prefill_left_ = std::min(prefill_left_, std::max(config_.num_tokens_per_iter - num_decodes, 1));
   if (!fixed && pacer_.must_measure(num_decodes)) prefill_left_ = 0;
   seconds_left_ = fixed ? StepPacer::kUnbounded : pacer_.prefill_budget(num_decodes, decode_keys);
+  // One waiting prompt may stretch a step once, several together more: else a few running streams hold the
+  // batch small, and 16 clients in a closed loop got 560 tokens/s instead of 920, their first token after 1.3
+  // s.
+  int32_t room = config_.max_batch_size - static_cast<int32_t>(running_.size());
+  int32_t num_prompts = static_cast<int32_t>(running_.size()) - num_decodes +
+                        std::clamp(static_cast<int32_t>(queued_.size()), 0, std::max(room, 0));
+  seconds_left_ *= std::clamp<double>(num_prompts, 1, kMostStretches);
 
   for (size_t i = 0; i < running_.size(); ++i) {
     Sequence& s = *running_[i];
