@@ -1,22 +1,19 @@
-// `turgo bench`: prefill and decode speed of one request, beside what the memory can deliver.
+// `turgo bench`: prefill and decode speed beside what the machine can do, which is measured first.
 #include <algorithm>
-#include <chrono>
-#include <random>
 
+#include "apps/bench_report.h"
+#include "apps/bench_speed.h"
 #include "apps/command.h"
 #include "apps/host_info.h"
-#include "apps/json_output.h"
-#include "apps/read_bandwidth.h"
 #include "core/error.h"
-#include "pipeline/pipeline.h"
 
 namespace turgo {
 namespace {
 
 struct Bench {
-  std::string model;
-  int32_t prompt_tokens = 512, gen_tokens = 128, repeat = 3;
-  bool json = false;
+  std::string model, batch = "1", kv_type;
+  int32_t prompt_tokens = 512, gen_tokens = 128, context = 0, repeat = 3;
+  bool profile = false, json = false;
   PipelineConfig pipeline;
 };
 
@@ -24,113 +21,101 @@ void fill(Bench& o, OptionList& list) {
   list.add("model", &o.model, "model folder or GGUF file; needs no tokenizer").positional();
   list.add("prompt_tokens", &o.prompt_tokens, "tokens of the prompt").range(1, 1 << 24).label("N");
   list.add("gen_tokens", &o.gen_tokens, "tokens of the answer").range(2, 1 << 24).label("N");
+  list.add("batch", &o.batch, "requests that decode at once, measured one after the other: 1,2,4,8,16,32")
+      .label("N,…");
+  list.add("context", &o.context, "tokens in front of each answer")
+      .range(0, 1 << 24)
+      .label("N")
+      .shown_default("as --prompt-tokens");
+  list.add("kv_type", &o.kv_type, "KV cache, by name instead of --quant-policy")
+      .choices({"", "bf16", "int8", "k8v4", "int4", "f32"})
+      .label("TYPE")
+      .shown_default("as --quant-policy says");
   list.add("repeat", &o.repeat, "runs; the median counts").range(1, 1000).label("N");
+  list.add("profile", &o.profile, "also the time of each phase of a step, beside the machine's limits");
   list.add("json", &o.json, "print JSON");
   list_options(o.pipeline, list, false);
 }
 
-struct Speed {
-  double prefill = 0, decode = 0;  // tokens per second
-};
-
-// As the consumer sees it: prefill until the first token arrives, decode from there to the last.
-Speed run_once(Pipeline& pipeline, int32_t prompt_tokens, int32_t gen_tokens, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::uniform_int_distribution<int32_t> any(0, pipeline.vocab_size() - 1);
-  std::vector<int32_t> ids(static_cast<size_t>(prompt_tokens));
-  for (int32_t& id : ids) id = any(random);
-  GenerationConfig config;
-  config.max_new_tokens = gen_tokens;
-  config.ignore_eos = true;
-  config.temperature = 0;
-  using Clock = std::chrono::steady_clock;
-  auto since = [](Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-  };
-  auto start = Clock::now();
-  TextStream stream = pipeline.generate({Segment::from_tokens(std::move(ids))}, config);
-  Speed speed;
-  size_t num_tokens = 0, num_first = 0;
-  auto first = start;
-  while (auto event = stream.next()) {
-    if (event->finish == FinishReason::kError) fail(ErrorCode::kResourceExhausted, "{}", event->error);
-    if (num_tokens == 0 && !event->tokens.empty()) {
-      speed.prefill = prompt_tokens / since(start);
-      first = Clock::now();
-      num_first = event->tokens.size();
-    }
-    num_tokens += event->tokens.size();
-    if (event->finish != FinishReason::kNone) break;
-  }
-  CHECK_EQ(num_tokens, static_cast<size_t>(gen_tokens));
-  speed.decode = static_cast<double>(num_tokens - num_first) / since(first);
-  return speed;
+int32_t policy_of(const std::string& kv_type) {
+  if (kv_type == "bf16") return 16;
+  if (kv_type == "int8") return 8;
+  if (kv_type == "k8v4") return 84;
+  return kv_type == "int4" ? 4 : 32;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  size_t n = values.size();
-  return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+void check_lengths(const Pipeline& pipeline, const Bench& o, const std::vector<int32_t>& batches) {
+  int64_t longest = o.prompt_tokens + int64_t{o.gen_tokens};
+  const char* flags = "--prompt-tokens and --gen-tokens";
+  if (o.context) longest = std::max<int64_t>(o.prompt_tokens, o.context + int64_t{o.gen_tokens});
+  if (o.context) flags = "--context and --gen-tokens";
+  if (longest > pipeline.session_len())
+    fail(ErrorCode::kTooLong, "{}: expected at most {} together, the context, got {}", flags,
+         pipeline.session_len(), longest);
+  int32_t most = *std::max_element(batches.begin(), batches.end());
+  if (most > o.pipeline.max_batch_size)
+    fail(ErrorCode::kInvalidArgument, "--batch {}: expected at most --max-batch-size {}", most,
+         o.pipeline.max_batch_size);
+}
+
+// All requests of a batch must fit, with the tokens that the first ones make while the last one prefills.
+void check_batch(Pipeline& pipeline, int32_t batch, int32_t context, int32_t gen_tokens) {
+  int32_t tokens = batch_context(pipeline.engine(), batch, context, gen_tokens);
+  if (tokens > pipeline.session_len())
+    fail(ErrorCode::kTooLong,
+         "--batch {}: expected a context of {} tokens, the model has {}; fewer --gen-tokens fit", batch,
+         tokens, pipeline.session_len());
 }
 
 int run(const Bench& o) {
+  std::vector<int32_t> batches = parse_batches(o.batch);
   PipelineConfig config = o.pipeline;
   config.needs_tokenizer = false;
   config.enable_prefix_caching = false;
+  if (!o.kv_type.empty()) config.quant_policy = policy_of(o.kv_type);
+  // Prompts of a batch go first, so that all requests decode together after them.
+  if (config.max_prefill_iters == 0) config.max_prefill_iters = 1;
+  if (o.profile) config.profile = std::make_shared<StepProfile>();
   auto pipeline = Pipeline::open(o.model, config);
-  if (o.prompt_tokens + int64_t{o.gen_tokens} > pipeline->session_len())
-    fail(ErrorCode::kTooLong,
-         "--prompt-tokens and --gen-tokens: expected at most {} together, the context, got {}",
-         pipeline->session_len(), o.prompt_tokens + int64_t{o.gen_tokens});
-  run_once(*pipeline, std::min(o.prompt_tokens, 64), 4, 0);  // pages in, clocks up
-  std::vector<double> prefill, decode;
-  for (int32_t i = 0; i < o.repeat; ++i) {
-    Speed speed = run_once(*pipeline, o.prompt_tokens, o.gen_tokens, static_cast<uint32_t>(i + 1));
-    prefill.push_back(speed.prefill);
-    decode.push_back(speed.decode);
+  check_lengths(*pipeline, o, batches);
+  Engine& engine = pipeline->engine();
+  measure_batch(engine, 1, std::min(o.prompt_tokens, 64), 4, 0);  // pages in, clocks up
+  if (config.profile) *config.profile = {};
+
+  BenchReport report;
+  report.prompt_tokens = o.prompt_tokens;
+  report.gen_tokens = o.gen_tokens;
+  report.context = o.context ? o.context : o.prompt_tokens;
+  report.repeat = o.repeat;
+  bool alone = report.context != o.prompt_tokens || batches[0] != 1;  // prefill needs runs of its own
+  for (int32_t i = 0; alone && i < o.repeat; ++i)
+    report.prefill.push_back(
+        measure_batch(engine, 1, o.prompt_tokens, 2, static_cast<uint32_t>(i + 1)).prefill);
+  for (int32_t batch : batches) {
+    check_batch(*pipeline, batch, report.context, o.gen_tokens);
+    BatchResult& result = report.batches.emplace_back();
+    result.batch = batch;
+    for (int32_t i = 0; i < o.repeat; ++i) {
+      BatchSpeed speed =
+          measure_batch(engine, batch, report.context, o.gen_tokens, static_cast<uint32_t>(i + 1));
+      result.decode.push_back(speed.decode);
+      if (!alone && &result == &report.batches[0]) report.prefill.push_back(speed.prefill);
+    }
   }
-  int64_t peak = peak_resident_bytes();  // before the buffer of the bandwidth measurement
-  const ModelInfo& info = pipeline->info();
-  double bandwidth = measure_read_bandwidth(pipeline->team(), info.weight_bytes);
-  double context = o.prompt_tokens + o.gen_tokens / 2.0;
-  double bytes_per_token =
-      static_cast<double>(info.decode_bytes) + context * static_cast<double>(info.kv_bytes_per_token);
-  double share = median(decode) * bytes_per_token / bandwidth;
-  if (o.json) {
-    write_json({{"prefill_tok_s", median(prefill)},
-                {"decode_tok_s", median(decode)},
-                {"peak_rss_bytes", peak},
-                {"read_bandwidth_gb_s", bandwidth / 1e9},
-                {"decode_bandwidth_share", share},
-                {"prompt_tokens", o.prompt_tokens},
-                {"gen_tokens", o.gen_tokens},
-                {"repeat", o.repeat},
-                {"prefill_runs", prefill},
-                {"decode_runs", decode},
-                {"weight_bytes", info.weight_bytes},
-                {"decode_bytes_per_token", bytes_per_token},
-                {"threads", pipeline->team().size()},
-                {"precision", info.precision},
-                {"kv_type", info.kv_type},
-                {"kv_bytes_per_token", info.kv_bytes_per_token}});
-    return 0;
-  }
-  write_stdout(
-      fmt::format("prefill {:.1f} tok/s ({} tokens), decode {:.1f} tok/s ({} tokens), median of {}\n"
-                  "peak memory {:.0f} MiB; memory read {:.1f} GB/s, of which decoding uses {:.0f} % ({:.1f} "
-                  "MB per token)\n"
-                  "{} threads, {} arithmetic, {} KV cache of {:.1f} KiB per token\n",
-                  median(prefill), o.prompt_tokens, median(decode), o.gen_tokens, o.repeat,
-                  static_cast<double>(peak) / (1 << 20), bandwidth / 1e9, 100 * share, bytes_per_token / 1e6,
-                  pipeline->team().size(), info.precision, info.kv_type,
-                  static_cast<double>(info.kv_bytes_per_token) / 1024));
+  report.peak_bytes = peak_resident_bytes();  // before the buffer of the bandwidth measurement
+  report.info = pipeline->info();
+  report.threads = pipeline->team().size();
+  report.limits =
+      measure_machine_limits(pipeline->team(), report.info.kernels.c_str(), report.info.weight_bytes);
+  report.profile = config.profile;
+  o.json ? print_json(report) : print_text(report);
   return 0;
 }
 
 }  // namespace
 
 Command bench_command() {
-  return make_command("bench", "Measure prefill and decode speed", fill, run);
+  return make_command("bench", "Measure prefill and decode speed beside the machine's limits", fill, run);
 }
 
 }  // namespace turgo

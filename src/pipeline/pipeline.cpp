@@ -177,14 +177,16 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   info.kv_type = kv_type_name(kv_type);
   info.kv_bytes_per_token = kv_per_token;
 
-  const KernelTable* kernels = select_kernels(std::getenv("TURGO_ISA"));
+  const char* isa = std::getenv("TURGO_ISA");
+  const KernelTable* kernels = select_kernels(isa);
   if (!kernels)
     fail(ErrorCode::kInvalidArgument,
          "TURGO_ISA={}: expected the name of kernels that this CPU can run; "
          "`turgo check_env` lists them",
-         quote(std::getenv("TURGO_ISA") ? std::getenv("TURGO_ISA") : ""));
-  std::vector<RankModel> ranks =
-      make_ranks(std::move(shards), {pipeline->team_, kernels, kv_type, session_len, max_rows});
+         quote(isa ? isa : ""));
+  std::vector<RankModel> ranks = make_ranks(
+      std::move(shards), {pipeline->team_, kernels, kv_type, session_len, max_rows, config.profile});
+  info.kernels = kernels->isa;
   log_info("running {} kernels on {} threads, {} ranks, {} arithmetic, {} KV cache", kernels->isa,
            pipeline->team_->size(), config.tp, info.precision, info.kv_type);
 

@@ -31,6 +31,7 @@ struct ModelInfo {
   int64_t weight_bytes = 0;  // resident
   int64_t decode_bytes = 0;  // of the weights that one decoded token reads (an untied embedding table is not)
   int64_t layer_weights = 0, head_weights = 0;  // products per token: in all layers, and for its logits
+  std::string kernels;                          // KernelTable::isa
   std::string kv_type;                          // "bf16", "int8", "int4", "k8v4", "f32"
   int64_t kv_bytes_per_token = 0;
 };

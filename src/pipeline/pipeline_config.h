@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "core/options.h"
 #include "kernels/common/kv_block.h"
 
 namespace turgo {
+
+struct StepProfile;
 
 struct PipelineConfig {
   int32_t session_len = 0;
@@ -30,6 +33,8 @@ struct PipelineConfig {
   std::string chat_template;       // "" = the model's own
   std::string log_level = "warning";
   bool needs_tokenizer = true;  // no flag: eval logits and bench do without
+  // No flag: `turgo bench --profile`. Filled by rank 0.
+  std::shared_ptr<StepProfile> profile;
 };
 
 // `with_template`: also --chat-template, for commands that chat.

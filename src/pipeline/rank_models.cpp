@@ -63,6 +63,8 @@ std::vector<RankModel> make_ranks(std::vector<LoadedModel> shards, const RankOpt
                                             groups[static_cast<size_t>(r)]));
   }
   if (options.kv_type == KvType::kI4) warn_about_int4(measure_together(shards, executors));
+  if (options.profile)
+    executors[0] = make_profiling_executor(executors[0], shards[0].precision, options.profile);
   std::vector<RankModel> ranks;
   for (size_t r = 0; r < shards.size(); ++r)
     ranks.push_back(

@@ -7,6 +7,7 @@
 
 #include "engine/tp_runner.h"
 #include "models/load_model.h"
+#include "ops/profile.h"
 
 namespace turgo {
 
@@ -15,6 +16,7 @@ struct RankOptions {
   const KernelTable* kernels = nullptr;
   KvType kv_type = KvType::kBF16;
   int32_t session_len = 0, max_rows = 0;
+  std::shared_ptr<StepProfile> profile;  // of rank 0, or null
 };
 
 // `shards`: one model per rank, in rank order. Warns with the measured ratio where a 4-bit cache is unsafe.
