@@ -44,6 +44,15 @@ def build(extra_cmake=(), name="native") -> pathlib.Path:
     return binaries
 
 
+def server() -> pathlib.Path:
+    """The peer's server, from a build of its own."""
+    build(["-DLLAMA_BUILD_SERVER=ON"], "server")
+    folder = cache_folder() / "server"
+    if not (folder / "bin" / "llama-server").exists():
+        subprocess.run(["cmake", "--build", str(folder), "--target", "llama-server"], check=True, stdout=subprocess.DEVNULL)
+    return folder / "bin" / "llama-server"
+
+
 def requantize(binaries: pathlib.Path, model: pathlib.Path, kind: str) -> pathlib.Path:
     """The peer's own `kind` of the same model (it requantises, so its quality differs: see the KL column)."""
     target = cache_folder() / f"{model.stem}-{kind}.gguf"
