@@ -29,12 +29,13 @@ def quantile(values, q):
 
 def pace(turgo, model):
     for run in range(3):
-        done = replay(turgo, model, [dict(arrival_s=0, prompt_tokens=64, output_tokens=1200),
-                                     dict(arrival_s=3, prompt_tokens=4096, output_tokens=4)], "--per-request")
+        done = replay(turgo, model, [dict(arrival_s=0, prompt_tokens=64, output_tokens=4000),
+                                     dict(arrival_s=2, prompt_tokens=4096, output_tokens=4)], "--per-request")
         stream, prompt = done["requests"]
         at = stream["token_s"]
         gaps = [(at[i], at[i] - at[i - 1]) for i in range(1, len(at))]
         begin, end = prompt["start_s"], prompt["token_s"][0]
+        assert at[-1] > end, "the stream ended before the prompt was read: let it say more"
         usual = [gap for t, gap in gaps if t < begin]
         beside = [gap for t, gap in gaps if begin <= t <= end]
         print(f"pace {run + 1}: usual gap p50 {1e3 * quantile(usual, .5):.2f} p99 {1e3 * quantile(usual, .99):.2f} ms; "
