@@ -1,8 +1,10 @@
 #include "apps/chat_loop.h"
 
 #include <cstdio>
+#include <optional>
 
 #include "apps/output.h"
+#include "apps/terminal/terminal.h"
 #include "core/error.h"
 
 namespace turgo {
@@ -29,6 +31,9 @@ int ChatLoop::run() {
     num_interrupts_ = 0;
     if (input.kind == ChatInput::Kind::kExit || input.kind == ChatInput::Kind::kEndOfInput) return exit_code_;
     try {
+      // What is typed while an answer runs does not show in it: it waits for the next prompt.
+      std::optional<RawMode> quiet;
+      if (reader_.interactive()) quiet.emplace(RawMode::Control::kSignals);
       handle(input);
     } catch (const Error& error) {
       report(error);

@@ -136,6 +136,33 @@ def test_interrupt_stops_the_answer_and_keeps_the_session(terminal):
     leaves_sanely(opened)
 
 
+def test_keys_typed_during_an_answer_wait_for_the_prompt(terminal):
+    opened = terminal("--ignore-eos", "--max-new-tokens", "300", "--threads", "1")
+    opened.type("Tell me a very long story.")
+    opened.keys("Enter", "Enter")
+    opened.wait(lambda screen: len(screen.split("long story.")[1]) > 40)
+    opened.type("QQ世")
+    opened.keys("BSpace")
+    opened.type("界")
+    assert "(cut after 300 tokens" not in opened.screen(), "the answer was too fast to type into"
+    opened.wait(lambda screen: screen.endswith(BANNER + " QQ界"))
+    assert "Q" not in opened.screen().split(BANNER)[-2]
+    opened.keys("C-u", "C-d")
+    leaves_sanely(opened)
+
+
+def test_system_prompt_is_set_and_told(terminal):
+    opened = terminal("--max-new-tokens", "24")
+    opened.type("/system You are Blackbeard, a pirate.")
+    opened.keys("Enter", "Enter")
+    assert "system prompt set" in opened.prompts(2)
+    opened.type("/system")
+    opened.keys("Enter", "Enter")
+    assert "no system prompt" in opened.prompts(3)
+    opened.keys("C-d")
+    leaves_sanely(opened)
+
+
 def test_regenerate_and_end(terminal):
     opened = terminal("--max-new-tokens", "8")
     opened.type("What is gravity?")

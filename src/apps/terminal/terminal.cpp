@@ -11,7 +11,7 @@ namespace turgo {
 namespace {
 
 // Signal handlers reach nothing but globals.
-termios g_cooked;
+termios g_cooked, g_raw;
 std::atomic<bool> g_is_raw{false};
 volatile std::sig_atomic_t g_interrupted = 0;
 
@@ -28,6 +28,18 @@ void on_fatal(int number) {
   restore();
   ::signal(number, SIG_DFL);
   ::raise(number);
+}
+
+void enter() {  // safe inside a signal handler
+  g_is_raw.store(true);
+  ::tcsetattr(STDIN_FILENO, TCSADRAIN, &g_raw);
+  [[maybe_unused]] ssize_t ignored = ::write(STDOUT_FILENO, kPasteOn, sizeof(kPasteOn) - 1);
+}
+
+void on_stop(int) {
+  restore();
+  ::raise(SIGSTOP);
+  enter();  // the shell has continued us
 }
 
 void on_interrupt(int) {
@@ -51,22 +63,25 @@ int terminal_columns() {
   return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-RawMode::RawMode() {
+RawMode::RawMode(Control control) {
   if (::tcgetattr(STDIN_FILENO, &g_cooked) != 0) return;
   for (int number : kFatal) handle(number, on_fatal);
-  termios raw = g_cooked;
-  raw.c_iflag &= ~static_cast<tcflag_t>(BRKINT | ICRNL | INPCK | ISTRIP | IXON);
-  raw.c_lflag &= ~static_cast<tcflag_t>(ECHO | ICANON | IEXTEN | ISIG);
-  raw.c_cc[VMIN] = 1;
-  raw.c_cc[VTIME] = 0;
-  g_is_raw.store(true);
-  ::tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
-  [[maybe_unused]] ssize_t ignored = ::write(STDOUT_FILENO, kPasteOn, sizeof(kPasteOn) - 1);
+  g_raw = g_cooked;
+  g_raw.c_iflag &= ~static_cast<tcflag_t>(BRKINT | ICRNL | INPCK | ISTRIP | IXON);
+  g_raw.c_lflag &= ~static_cast<tcflag_t>(ECHO | ICANON | IEXTEN);
+  if (control == Control::kSignals)
+    handle(SIGTSTP, on_stop);
+  else
+    g_raw.c_lflag &= ~static_cast<tcflag_t>(ISIG);
+  g_raw.c_cc[VMIN] = 1;
+  g_raw.c_cc[VTIME] = 0;
+  enter();
 }
 
 RawMode::~RawMode() {
   restore();
   for (int number : kFatal) ::signal(number, SIG_DFL);
+  ::signal(SIGTSTP, SIG_DFL);
 }
 
 InterruptGuard::InterruptGuard() {

@@ -8,11 +8,14 @@ namespace turgo {
 bool is_terminal();      // stdin and stdout both are one
 int terminal_columns();  // 80 where the terminal does not tell
 
-// Raw mode with bracketed paste while it lives. Whatever ends the process by a signal (TERM, HUP, QUIT)
-// restores the terminal first. At most one at a time.
+// Raw mode with bracketed paste while it lives: nothing is echoed, keys wait to be read. Whatever ends or
+// stops the process by a signal (TERM, HUP, QUIT, TSTP) restores the terminal first. At most one at a time.
+// kKeys: Ctrl-C, Ctrl-Z and Ctrl-\ are keys as all others; kSignals: they send their signals, as they should
+// while the program computes and reads no keys.
 class RawMode {
  public:
-  RawMode();
+  enum class Control { kKeys, kSignals };
+  explicit RawMode(Control control = Control::kKeys);
   ~RawMode();
   RawMode(const RawMode&) = delete;
   RawMode& operator=(const RawMode&) = delete;
