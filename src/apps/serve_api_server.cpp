@@ -4,6 +4,7 @@
 
 #include "apps/command.h"
 #include "apps/output.h"
+#include "apps/sd_notify.h"
 #include "core/error.h"
 #include "serve/models/model_router.h"
 
@@ -152,7 +153,9 @@ int run(const ServeApi& o) {
   auto server = HttpServer::listen(http, handler);
   handler.set_readiness([&server] { return !server->draining(); });
   announce(*server, o, http, api.model_name);
+  sd_notify_state("READY=1");
   server->run();
+  sd_notify_state("STOPPING=1");
   return 0;
 }
 
