@@ -1,4 +1,6 @@
 // `turgo serve api_server`: the model behind HTTP, with LMDeploy 0.3.0's flags.
+#include <malloc.h>
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -7,6 +9,7 @@
 #include "apps/sd_notify.h"
 #include "core/error.h"
 #include "serve/models/model_router.h"
+#include "serve/observe/observability.h"
 
 namespace turgo {
 namespace {
@@ -18,11 +21,12 @@ struct ServeApi {
   int32_t max_models = 0;
   HttpServerConfig http;
   ApiConfig api;
+  ObserveConfig observe;
   PipelineConfig pipeline;
   bool allow_credentials = false, ssl = false;
   std::vector<std::string> allow_methods, allow_headers, adapters;
   std::string qos_config_path, meta_instruction, cap, config;
-  int32_t port = 23333;
+  int32_t port = 23333, max_body = 8, max_connections = 4096;
 };
 
 void fill(ServeApi& o, OptionList& list) {
@@ -66,9 +70,32 @@ void fill(ServeApi& o, OptionList& list) {
   list.add("sessions_dir", &o.api.sessions_dir, "where /v1/sessions/ID/save writes; none: it may not")
       .label("FOLDER");
   list.add("timeout", &o.api.timeout, "seconds that an answer may take; 0: any").range(0, 1e6).label("S");
+  list.add("max_body", &o.max_body, "MiB that a request's body may have").range(1, 1024).label("MIB");
+  list.add("max_connections", &o.max_connections, "connections at once; more are answered 503")
+      .range(1, 1 << 20)
+      .label("N");
+  list.add("header_timeout", &o.http.header_seconds, "seconds that a request's header may take")
+      .range(0.01, 1e6)
+      .label("S");
+  list.add("body_timeout", &o.http.body_seconds, "seconds that a request's body may take")
+      .range(0.01, 1e6)
+      .label("S");
+  list.add("write_timeout", &o.http.write_seconds, "seconds that a client may leave an answer unread")
+      .range(0.01, 1e6)
+      .label("S");
+  list.add("keep_alive_timeout", &o.http.idle_seconds, "seconds that a connection may stay without a request")
+      .range(0.01, 1e6)
+      .label("S");
   list.add("drain_timeout", &o.http.drain_seconds, "seconds that SIGTERM leaves to running answers")
       .range(0, 1e6)
       .label("S");
+  list.add("access_log", &o.observe.access_log,
+           "a JSON line per request; -: stderr; SIGHUP opens the file again (probes are left out)")
+      .label("FILE");
+  list.add("otlp_traces_endpoint", &o.observe.otlp_traces_endpoint,
+           "OpenTelemetry collector for a span per request, as http://localhost:4318/v1/traces")
+      .label("URL")
+      .shown_default("$OTEL_EXPORTER_OTLP_ENDPOINT");
   list.add("allow_credentials", &o.allow_credentials, "accepted: keys travel in a header, not in cookies");
   list.add("allow_methods", &o.allow_methods, "accepted: the methods of the routes").label("METHOD");
   list.add("allow_headers", &o.allow_headers, "accepted: the headers of the routes").label("HEADER");
@@ -127,7 +154,16 @@ void choose_certificate(const ServeApi& o, HttpServerConfig& http) {
          "TLS needs --ssl-certfile and --ssl-keyfile, or --ssl with SSL_CERTFILE and SSL_KEYFILE set");
 }
 
+// A server lives for months: what one large request took goes back to the system. glibc would raise its
+// threshold for separate mappings after the first large free, and keep an arena per thread.
+void keep_memory_small() {
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  mallopt(M_TRIM_THRESHOLD, 1 << 20);
+  mallopt(M_ARENA_MAX, 4);
+}
+
 int run(const ServeApi& o) {
+  keep_memory_small();
   refuse_what_is_missing(o);
   ApiConfig api = o.api;
   std::vector<ModelSpec> models;
@@ -142,6 +178,8 @@ int run(const ServeApi& o) {
   api.model_name = models[0].name;
   HttpServerConfig http = o.http;
   http.port = o.port;
+  http.max_connections = static_cast<size_t>(o.max_connections);
+  api.max_body = static_cast<size_t>(o.max_body) << 20;
   http.handle_signals = true;
   choose_certificate(o, http);
   ModelRouter handler(
@@ -149,7 +187,11 @@ int run(const ServeApi& o) {
   // Models that were named load at once, so that a mistake ends the program; those of a folder when asked
   // for.
   for (size_t i = 0; i < o.models.size(); ++i) handler.load_and_wait(*handler.hosts()[i]);
-  http.on_reload = [&handler] { handler.front().keys().reload(); };
+  Observability observability(o.observe, handler.front());
+  http.on_reload = [&] {
+    observability.reopen();
+    handler.front().keys().reload();
+  };
   auto server = HttpServer::listen(http, handler);
   handler.set_readiness([&server] { return !server->draining(); });
   announce(*server, o, http, api.model_name);

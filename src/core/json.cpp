@@ -5,15 +5,28 @@
 
 namespace turgo {
 
-Json parse_json(std::string_view text, const std::string& what, int max_depth) {
-  auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > max_depth)
+// Looked for before the parse: nlohmann's callbacks make the parse of a list quadratic in its objects.
+static void check_depth(std::string_view text, const std::string& what, int max_depth) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (c == '"')
+      in_string = !in_string;
+    else if (in_string)
+      i += c == '\\';
+    else if ((c == '{' || c == '[') && ++depth > max_depth)
       fail(ErrorCode::kCorrupt, "{}: JSON nested deeper than {} levels; expected a sane document", what,
            max_depth);
-    return true;
-  };
+    else if (c == '}' || c == ']')
+      --depth;
+  }
+}
+
+Json parse_json(std::string_view text, const std::string& what, int max_depth) {
+  check_depth(text, what, max_depth);
   try {
-    return Json::parse(text.begin(), text.end(), limit_depth);
+    return Json::parse(text.begin(), text.end());
   } catch (const nlohmann::json::exception& e) {
     fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", what, quote(e.what(), 160));
   }

@@ -34,6 +34,7 @@ class CorsWriter : public HttpWriter {
     out_.begin(std::move(head));
   }
   void write(std::string_view text) override { out_.write(text); }
+  void note(const AnswerNote& answer) override { out_.note(answer); }
 
  private:
   void add(HttpHead& head) const {
@@ -52,6 +53,10 @@ class CorsResponder : public Responder {
   bool advance(HttpWriter& out) override {
     CorsWriter writer(out, origin_);
     return inner_->advance(writer);
+  }
+  bool interrupt(HttpWriter& out, int status, const std::string& reason) override {
+    CorsWriter writer(out, origin_);
+    return inner_->interrupt(writer, status, reason);
   }
 
  private:

@@ -24,28 +24,38 @@ Json null_or(const std::string& text) {
 
 }  // namespace
 
+std::string without_folders(std::string text) {
+  for (size_t begin = text.find("'/"); begin != std::string::npos; begin = text.find("'/", begin + 1)) {
+    size_t end = text.find('\'', begin + 1);
+    if (end == std::string::npos) break;
+    size_t slash = text.rfind('/', end);
+    text.erase(begin + 1, slash - begin);
+  }
+  return text;
+}
+
 ApiError to_api_error(const Error& error, bool is_submit) {
+  std::string message = without_folders(error.what());
   switch (error.code()) {
     case ErrorCode::kTooLong:
-      return {400, error.what(), "messages", "context_length_exceeded"};
+      return {400, message, "messages", "context_length_exceeded"};
     case ErrorCode::kResourceExhausted:
-      if (is_submit) return {429, error.what(), "", "queue_full"};
-      return {400, error.what(), "", "too_large"};
+      if (is_submit) return {429, message, "", "queue_full"};
+      return {400, message, "", "too_large"};
     case ErrorCode::kNotFound:
-      return {404, error.what(), "", "not_found"};
+      return {404, message, "", "not_found"};
     case ErrorCode::kIo:
-      return {500, error.what(), "", "io_error"};
+      return {500, message, "", "io_error"};
     case ErrorCode::kCancelled:
-      return {503, error.what(), "", "cancelled"};
+      return {503, message, "", "cancelled"};
     case ErrorCode::kUnsupported:
-      return {400, error.what(), "", "unsupported"};
+      return {400, message, "", "unsupported"};
     default: {
       // "top_p: expected …": the engine's messages begin with the field.
-      std::string text = error.what();
-      size_t colon = text.find(": ");
+      size_t colon = message.find(": ");
       bool named =
-          colon != std::string::npos && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == colon;
-      return {400, text, named ? text.substr(0, colon) : "", "invalid_value"};
+          colon != std::string::npos && message.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == colon;
+      return {400, message, named ? message.substr(0, colon) : "", "invalid_value"};
     }
   }
 }
@@ -61,6 +71,7 @@ std::string error_json(const ApiError& error) {
 
 HttpResponse error_response(const ApiError& error) {
   HttpResponse response{{error.status, "application/json", {}}, error_json(error)};
+  response.head.error = error.code.empty() ? error_type(error.status) : error.code;
   if (error.status == 429 || error.status == 503)
     response.head.fields.emplace_back(
         "Retry-After", fmt::format("{:.0f}", std::ceil(std::clamp(error.retry_after, 1.0, 3600.0))));

@@ -33,6 +33,10 @@ template <class... Args>
 // queue (429), and not a request that asks for too much (400).
 ApiError to_api_error(const Error& error, bool is_submit);
 
+// `text` with only the file's name of each quoted absolute path: where this machine keeps its models is
+// nobody's business.
+std::string without_folders(std::string text);
+
 HttpResponse error_response(const ApiError& error);
 std::string error_json(const ApiError& error);  // the body alone, for streams
 

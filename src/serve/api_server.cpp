@@ -91,7 +91,9 @@ HttpHandler::Admission ApiServer::admit(const HttpRequest& head) {
     error.retry_after = wait;
     return {error_response(error), 0, false};
   }
-  return {std::nullopt, has_body ? config_.max_body : 0, entry->info.is_cheap};
+  // A key without a name is its own name: that is nothing for a log.
+  return {std::nullopt, has_body ? config_.max_body : 0, entry->info.is_cheap,
+          key && key->name != key->secret ? key->name : ""};
 }
 
 std::unique_ptr<Responder> ApiServer::handle_with(const RouteTable& routes, HttpRequest request) {
@@ -116,7 +118,14 @@ HttpResponse ApiServer::refuse(int status, const std::string& reason) {
 
 void ApiServer::finished(const HttpLogEntry& entry) {
   RouteTable::Match found = match(routes_, entry.path);
-  metrics_.count_http(found.entries ? found.entries->front().path : "other", entry.status);
+  const RouteTable::Entry* known = found.entries ? &found.entries->front() : nullptr;
+  std::string route = known ? known->path : "other";
+  metrics_.count_http(route, entry.status);
+  for (const std::string* error : {&entry.error, &entry.answer.error})
+    if (!error->empty()) metrics_.count_error(*error);
+  bool is_probe = known && known->info.is_open && entry.status == 200;
+  if (!is_probe)
+    for (const Observer& observer : observers_) observer(entry, route);
   log_info("{} {} {} {} bytes {:.3f} s{}", entry.method, quote(entry.path), entry.status, entry.bytes,
            entry.seconds, entry.aborted ? " (the client left)" : "");
 }
@@ -147,6 +156,8 @@ Choice ApiServer::submit(std::vector<int32_t> ids, GenerationConfig config, cons
     return choice;
   } catch (const Error& error) {
     ApiError out = to_api_error(error, true);
+    if (out.status == 429)
+      out.retry_after = metrics_.seconds_per_answer() * pipeline().engine().stats().num_waiting / 2;
     if (error.code() == ErrorCode::kTooLong || out.param == "input_ids") out.param = param;
     throw out;
   }

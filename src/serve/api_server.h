@@ -44,6 +44,10 @@ class ApiServer : public HttpHandler {
   HttpResponse refuse(int status, const std::string& reason) override;
   void finished(const HttpLogEntry& entry) override;
 
+  // Sees every request that is over, with the pattern that its path matched, but for probes that found all
+  // well. On the I/O thread.
+  using Observer = std::function<void(const HttpLogEntry& entry, const std::string& route)>;
+  void observe(Observer observer) { observers_.push_back(std::move(observer)); }
   void set_readiness(std::function<bool()> is_ready) { is_ready_ = std::move(is_ready); }
 
   Pipeline& pipeline();
@@ -73,6 +77,7 @@ class ApiServer : public HttpHandler {
   std::shared_ptr<KeyRing> keys_;
   Access access_;
   Metrics metrics_;
+  std::vector<Observer> observers_;
   InteractiveSessions sessions_;
   GrammarCompiler grammars_;
   RouteTable routes_;

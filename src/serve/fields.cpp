@@ -8,10 +8,48 @@
 
 namespace turgo {
 
+namespace {
+
+// Sees a document go by and throws ApiError at a key that one object has twice: which of its values counts is
+// anybody's guess.
+class TwinKeys : public nlohmann::json_sax<Json> {
+ public:
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_array(size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+  bool start_object(size_t) override { return open_.emplace_back(), true; }
+  bool key(string_t& name) override { return open_.back().push_back(name), true; }
+  bool end_object() override {
+    std::vector<std::string>& keys = open_.back();
+    std::sort(keys.begin(), keys.end());
+    auto twin = std::adjacent_find(keys.begin(), keys.end());
+    if (twin != keys.end())
+      throw ApiError(400, fmt::format("the request's body: the key {} is there twice", quote(*twin, 80)),
+                     twin->substr(0, 100), "invalid_json");
+    open_.pop_back();
+    return true;
+  }
+
+ private:
+  std::vector<std::vector<std::string>> open_;  // the keys of each object that is open
+};
+
+}  // namespace
+
 Json parse_body(std::string_view body) {
   try {
     check_json_size(body, "the request's body", 64, 1024);
-    return parse_json(body, "the request's body", 64);
+    Json json = parse_json(body, "the request's body", 64);
+    TwinKeys twins;
+    Json::sax_parse(body.begin(), body.end(), &twins);
+    return json;
   } catch (const Error& error) {
     throw ApiError(400, error.what(), "", "invalid_json");
   }

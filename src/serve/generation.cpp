@@ -1,5 +1,6 @@
 #include "serve/generation.h"
 
+#include <algorithm>
 #include <random>
 
 namespace turgo {
@@ -16,7 +17,19 @@ class AnswersResponder : public Responder {
  public:
   AnswersResponder(std::vector<Choice> choices, std::unique_ptr<AnswerFormat> format, bool streams,
                    Metrics& metrics)
-      : choices_(std::move(choices)), format_(std::move(format)), streams_(streams), metrics_(metrics) {}
+      : choices_(std::move(choices)), format_(std::move(format)), streams_(streams), metrics_(metrics) {
+    metrics_.count_begin(choices_.size());
+    note_.model = metrics_.model_name();
+    note_.num_answers = static_cast<int32_t>(choices_.size());
+    size_t num_prompts = 0;
+    for (const Choice& choice : choices_) num_prompts = std::max(num_prompts, choice.prompt + 1);
+    for (size_t p = 0; p < num_prompts; ++p)  // the answers to one prompt share it
+      for (const Choice& choice : choices_)
+        if (choice.prompt == p) {
+          note_.prompt_tokens += choice.stream.num_input_tokens();
+          break;
+        }
+  }
 
   ~AnswersResponder() override {
     for (Choice& choice : choices_) {
@@ -41,15 +54,30 @@ class AnswersResponder : public Responder {
       while (choices_[i].finish == FinishReason::kNone) {
         auto event = choices_[i].stream.next(std::chrono::milliseconds(0));
         if (!event) break;
-        if (!take(i, *event, out)) return true;
+        if (!take(i, *event, out)) {
+          out.note(note_);
+          return true;
+        }
       }
       all_ended = all_ended && choices_[i].finish != FinishReason::kNone;
     }
+    out.note(note_);
     if (!all_ended) return false;
     if (streams_)
       out.write(format_->end(choices_));
     else
       out.respond({{200, "application/json", {}}, format_->whole(choices_)});
+    return true;
+  }
+
+  bool interrupt(HttpWriter& out, int status, const std::string& reason) override {
+    ApiError error(status, reason, "", "interrupted");
+    note_.error = error.code;
+    out.note(note_);
+    if (streams_ && began_)
+      out.write(format_->failure(error));
+    else
+      out.respond(error_response(error));
     return true;
   }
 
@@ -60,11 +88,12 @@ class AnswersResponder : public Responder {
     choice.finish = event.finish;
     choice.stats = event.stats;
     choice.text += event.text;
-    metrics_.count_tokens(event.tokens.size(), choice.tokens.empty());
+    count_tokens(choice, event);
     bool failed = event.finish == FinishReason::kError || event.finish == FinishReason::kTimeout ||
                   (event.finish == FinishReason::kCancelled && !format_->ends_quietly());
     if (failed) {
       ApiError error = failure_of(event);
+      note_.error = error.code;
       metrics_.count_end(finish_reason_name(event.finish));
       if (streams_)
         out.write(format_->failure(error));
@@ -80,10 +109,27 @@ class AnswersResponder : public Responder {
     return true;
   }
 
+  void count_tokens(Choice& choice, const TextEvent& event) {
+    auto now = Metrics::Clock::now();
+    if (!event.tokens.empty()) {
+      double gap = std::chrono::duration<double>(now - choice.last_tokens).count();
+      metrics_.count_tokens(event.tokens.size(), choice.tokens.empty() ? -1 : gap);
+      choice.last_tokens = now;
+      note_.output_tokens += static_cast<int64_t>(event.tokens.size());
+    }
+    if (event.finish == FinishReason::kNone) return;
+    note_.finish = finish_reason_name(event.finish);
+    note_.cached_tokens += event.stats.cached_tokens;
+    note_.queue_seconds = std::max(note_.queue_seconds, event.stats.queue_seconds);
+    note_.ttft_seconds = std::max(note_.ttft_seconds, event.stats.ttft_seconds);
+    note_.decode_seconds = std::max(note_.decode_seconds, event.stats.decode_seconds);
+  }
+
   std::vector<Choice> choices_;
   std::unique_ptr<AnswerFormat> format_;
   bool streams_, began_ = false;
   Metrics& metrics_;
+  AnswerNote note_;
 };
 
 }  // namespace

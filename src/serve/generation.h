@@ -23,6 +23,7 @@ struct Choice {
   FinishReason finish = FinishReason::kNone;
   RequestStats stats;
   std::function<void(size_t num_generated)> on_close;  // the answer is over, however it ended
+  Metrics::Clock::time_point last_tokens = {};
 };
 
 class AnswerFormat {

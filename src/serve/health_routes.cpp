@@ -11,8 +11,9 @@ void add_health_routes(ApiServer& server) {
   };
   auto version = [](const Call&) { return respond_json({{"version", TURGO_VERSION}}); };
   auto metrics = [&server](const Call&) {
-    return respond_with({{200, "text/plain; version=0.0.4; charset=utf-8", {}},
-                         server.metrics().to_text(server.pipeline().engine().stats())});
+    return respond_with(
+        {{200, "text/plain; version=0.0.4; charset=utf-8", {}},
+         server.metrics().model_text(server.pipeline().engine().stats()) + server.metrics().server_text()});
   };
   RouteTable& routes = server.routes();
   routes.add("GET", "/livez", alive, {true, true, "Whether the process lives"});

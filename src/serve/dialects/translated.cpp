@@ -36,6 +36,7 @@ class TranslatingWriter : public HttpWriter {
     }
     if (!out.empty()) out_.write(out);
   }
+  void note(const AnswerNote& answer) override { out_.note(answer); }
 
  private:
   HttpWriter& out_;
@@ -51,6 +52,10 @@ class TranslatedResponder : public Responder {
   bool advance(HttpWriter& out) override {
     TranslatingWriter writer(out, *dialect_, lines_);
     return inner_->advance(writer);
+  }
+  bool interrupt(HttpWriter& out, int status, const std::string& reason) override {
+    TranslatingWriter writer(out, *dialect_, lines_);
+    return inner_->interrupt(writer, status, reason);
   }
 
  private:

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "serve/http/trace_context.h"
+
 namespace turgo {
 
 using HttpFields = std::vector<std::pair<std::string, std::string>>;
@@ -18,6 +20,8 @@ struct HttpRequest {
   HttpFields fields;   // names in lower case, in the order of arrival
   std::string body;
   bool from_loopback = false;  // the server's address is one, or a unix socket
+  std::string request_id;      // the caller's x-request-id, or the trace id
+  TraceContext trace = {};
 
   // The value of the first field of that name (lower case); "" if there is none.
   std::string_view field(std::string_view name) const;
@@ -27,7 +31,8 @@ struct HttpRequest {
 struct HttpHead {
   int status = 200;
   std::string content_type = "application/json";
-  HttpFields fields;  // more of them
+  HttpFields fields;       // more of them
+  std::string error = {};  // code of an error, for the log
 };
 
 struct HttpResponse {

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "serve/http/http_log.h"
 #include "serve/http/http_message.h"
 
 namespace turgo {
@@ -24,6 +25,8 @@ class HttpWriter {
   virtual void respond(HttpResponse response) = 0;
   virtual void begin(HttpHead head) = 0;  // an answer in pieces: chunked, or to the end of the connection
   virtual void write(std::string_view text) = 0;
+  // What is known of the answer by now, for the log; the last one counts.
+  virtual void note(const AnswerNote& answer) { static_cast<void>(answer); }
 };
 
 // One answer on its way. Lives on the I/O thread; destroyed when it is done or the client has gone.
@@ -35,25 +38,23 @@ class Responder {
   virtual void start(std::function<void()> wake) = 0;
   // Writes what there is now, without blocking. True: the answer is complete.
   virtual bool advance(HttpWriter& out) = 0;
+  // The server can not wait for the end: writes an error in the form that this answer has. False: there is
+  // none, and the connection is cut so that nobody takes the part for the whole.
+  virtual bool interrupt(HttpWriter& out, int status, const std::string& reason) {
+    return static_cast<void>(out), static_cast<void>(status), static_cast<void>(reason), false;
+  }
 };
 
 // An answer that is complete already.
 std::unique_ptr<Responder> respond_with(HttpResponse response);
-
-struct HttpLogEntry {
-  std::string method, path;
-  int status = 0;
-  size_t bytes = 0;      // of the answer's body
-  double seconds = 0;    // from the whole header to the last byte
-  bool aborted = false;  // the client left before the end
-};
 
 class HttpHandler {
  public:
   struct Admission {
     std::optional<HttpResponse> refusal;
     size_t max_body = 0;
-    bool is_cheap = false;  // handle() takes microseconds: it runs on the I/O thread
+    bool is_cheap = false;    // handle() takes microseconds: it runs on the I/O thread
+    std::string caller = {};  // for the log
   };
 
   virtual ~HttpHandler() = default;
@@ -90,7 +91,8 @@ class HttpServer {
   virtual ~HttpServer() = default;
 
   virtual void run() = 0;  // serves on the calling thread until it has drained
-  // From any thread: refuses what is new, ends idle connections, lets answers end for drain_seconds.
+  // From any thread: refuses what is new, ends idle connections, lets answers end for drain_seconds and then
+  // interrupts them.
   virtual void drain() = 0;
   virtual bool draining() const = 0;
   virtual int port() const = 0;  // 0 = unix socket only

@@ -19,6 +19,9 @@ class HeldResponder : public Responder {
       : model_(std::move(model)), inner_(std::move(inner)) {}
   void start(std::function<void()> wake) override { inner_->start(std::move(wake)); }
   bool advance(HttpWriter& out) override { return inner_->advance(out); }
+  bool interrupt(HttpWriter& out, int status, const std::string& reason) override {
+    return inner_->interrupt(out, status, reason);
+  }
 
  private:
   std::shared_ptr<ModelHost::Running> model_;  // destroyed after inner_
@@ -46,6 +49,9 @@ class LoadingResponder : public Responder {
       inner_->start(wake_);
     }
     return inner_->advance(out);
+  }
+  bool interrupt(HttpWriter& out, int status, const std::string& reason) override {
+    return inner_ && inner_->interrupt(out, status, reason);
   }
 
  private:
@@ -243,7 +249,8 @@ std::unique_ptr<Responder> ModelRouter::handle(HttpRequest request) {
     auto answer = [this, &host](HttpRequest given) -> std::unique_ptr<Responder> {
       std::shared_ptr<ModelHost::Running> model = host.running();
       if (!model) {
-        std::string why = host.needs_wake_up() ? "it sleeps; POST /wake_up wakes it" : host.error();
+        std::string why =
+            host.needs_wake_up() ? "it sleeps; POST /wake_up wakes it" : without_folders(host.error());
         return respond_with(
             error_response({503, fmt::format("the model {} is not loaded: {}", quote(host.spec().name), why),
                             "model", "model_not_loaded"}));
@@ -285,9 +292,8 @@ std::string ModelRouter::metrics_text() {
   std::vector<std::string> texts;
   for (auto& host : hosts_)
     if (auto model = host->running(false))
-      texts.push_back(model->api->metrics().to_text(model->pipeline->engine().stats()));
-  texts.push_back(front_.metrics().to_text({}));
-  return merge_prometheus(texts, "turgo:http");
+      texts.push_back(model->api->metrics().model_text(model->pipeline->engine().stats()));
+  return merge_prometheus(texts) + front_.metrics().server_text();
 }
 
 void ModelRouter::own(const char* method, const std::string& path, Route route, const char* summary,
@@ -318,7 +324,7 @@ void ModelRouter::add_routes() {
     try {
       load_and_wait(host_of(call.request));
     } catch (const Error& error) {
-      throw ApiError(500, error.what(), "model", "model_load_failed");
+      throw ApiError(500, without_folders(error.what()), "model", "model_load_failed");
     }
     return respond_json({{"success", true}});
   };

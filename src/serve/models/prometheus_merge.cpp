@@ -5,16 +5,15 @@
 
 namespace turgo {
 
-std::string merge_prometheus(const std::vector<std::string>& texts, const std::string& last_prefix) {
+std::string merge_prometheus(const std::vector<std::string>& texts) {
   struct Family {
     std::string head, samples;
   };
   std::vector<std::string> order;
   std::map<std::string, Family> families;
-  for (size_t i = 0; i < texts.size(); ++i) {
-    std::string_view rest = texts[i];
+  for (std::string_view rest : texts) {
     std::string family;
-    bool is_new = false, is_taken = true;
+    bool is_new = false;
     while (!rest.empty()) {
       size_t end = std::min(rest.find('\n'), rest.size() - 1);
       std::string_view line = rest.substr(0, end + 1);
@@ -23,11 +22,9 @@ std::string merge_prometheus(const std::vector<std::string>& texts, const std::s
       if (line.starts_with("# HELP ")) {
         std::string_view name = line.substr(7);
         family = name.substr(0, name.find(' '));
-        is_taken = family.starts_with(last_prefix) == (i + 1 == texts.size());
-        is_new = is_taken && !families.contains(family);
+        is_new = !families.contains(family);
         if (is_new) order.push_back(family);
       }
-      if (!is_taken) continue;
       if (is_comment && is_new)
         families[family].head += line;
       else if (!is_comment)

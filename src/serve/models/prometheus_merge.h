@@ -6,8 +6,6 @@
 
 namespace turgo {
 
-// Of the last text only the families whose name starts with `last_prefix` are taken, and of the others none
-// of them.
-std::string merge_prometheus(const std::vector<std::string>& texts, const std::string& last_prefix);
+std::string merge_prometheus(const std::vector<std::string>& texts);
 
 }  // namespace turgo
