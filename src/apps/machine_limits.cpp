@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <new>
 
+#include "core/reserved_memory.h"
 #include "kernels/cpu/rate_loops.h"
 
 namespace turgo {
@@ -34,13 +33,12 @@ double measure_rate(ThreadTeam& team, const char* isa, RateKind kind) {
 
 double measure_read(ThreadTeam& team, const char* isa, int64_t bytes) {
   bytes = (std::max<int64_t>(bytes, int64_t{1} << 20) + kChunk - 1) / kChunk * kChunk;
-  std::unique_ptr<std::byte, decltype(&std::free)> buffer(
-      static_cast<std::byte*>(std::aligned_alloc(kChunk, static_cast<size_t>(bytes))), &std::free);
-  if (!buffer) throw std::bad_alloc();
+  ReservedMemory buffer(bytes);
+  if (!buffer.data()) throw std::bad_alloc();
   auto part = [&](int rank) { return split_range(bytes, team.size(), rank, kChunk); };
   team.run([&](int rank) {
     Range r = part(rank);
-    std::memset(buffer.get() + r.begin, 1, static_cast<size_t>(r.end - r.begin));
+    std::memset(buffer.data() + r.begin, 1, static_cast<size_t>(r.end - r.begin));
   });
   std::atomic<int64_t> sink{0};
   double best = 0;
@@ -48,7 +46,7 @@ double measure_read(ThreadTeam& team, const char* isa, int64_t bytes) {
     double seconds = seconds_of([&] {
       team.run([&](int rank) {
         Range r = part(rank);
-        sink.fetch_add(read_all(isa, buffer.get() + r.begin, r.end - r.begin), std::memory_order_relaxed);
+        sink.fetch_add(read_all(isa, buffer.data() + r.begin, r.end - r.begin), std::memory_order_relaxed);
       });
     });
     best = std::max(best, static_cast<double>(bytes) / seconds);

@@ -13,13 +13,14 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/reserved_memory.h"
 #include "engine/cache_blocks.h"
 #include "kernels/common/kv_block.h"
 
 namespace turgo {
 namespace {
 
-constexpr int64_t kGranule = 1 << 21;  // of reservation and commitment: one huge page
+constexpr int64_t kGranule = ReservedMemory::kHugePage;  // of reservation and commitment
 
 int64_t round_up(int64_t n) {
   return (n + kGranule - 1) / kGranule * kGranule;
@@ -64,24 +65,17 @@ KvPool::KvPool(const std::vector<int64_t>& block_bytes, const std::vector<int32_
   CHECK_EQ(block_bytes.size(), num_blocks.size());
   for (size_t g = 0; g < block_bytes.size(); ++g) {
     int64_t size = round_up(std::max<int64_t>(block_bytes[g] * num_blocks[g], 1));
-    void* p = mmap(nullptr, static_cast<size_t>(size), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                   -1, 0);
-    if (p == MAP_FAILED) {
-      int error = errno;
-      for (size_t k = 0; k < bases_.size(); ++k) munmap(bases_[k], static_cast<size_t>(groups_[k].reserved));
+    ReservedMemory memory(size, true);
+    if (!memory.data())
       fail(ErrorCode::kResourceExhausted,
            "cannot reserve {} MB of addresses for the KV cache ({}); lower cache_max_entry_count or "
            "session_len",
-           size >> 20, std::strerror(error));
-    }
-    bases_.push_back(static_cast<std::byte*>(p));
-    groups_.push_back({block_bytes[g], size, num_blocks[g], 0,
-                       std::vector<bool>(static_cast<size_t>(num_blocks[g]), false)});
+           size >> 20, std::strerror(errno));
+    bases_.push_back(memory.data());
+    memory_.push_back(std::move(memory));
+    groups_.push_back(
+        {block_bytes[g], num_blocks[g], 0, std::vector<bool>(static_cast<size_t>(num_blocks[g]), false)});
   }
-}
-
-KvPool::~KvPool() {
-  for (size_t g = 0; g < bases_.size(); ++g) munmap(bases_[g], static_cast<size_t>(groups_[g].reserved));
 }
 
 void KvPool::commit(size_t group, int32_t count) {

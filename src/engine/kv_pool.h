@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/reserved_memory.h"
+
 namespace turgo {
 
 class KvPool {
@@ -14,7 +16,6 @@ class KvPool {
   // Per layer group: bytes of a block and how many. Throws Error{kResourceExhausted} if the addresses can not
   // be reserved.
   KvPool(const std::vector<int64_t>& block_bytes, const std::vector<int32_t>& num_blocks);
-  ~KvPool();
   KvPool(const KvPool&) = delete;
   KvPool& operator=(const KvPool&) = delete;
 
@@ -29,11 +30,12 @@ class KvPool {
 
  private:
   struct Group {
-    int64_t block_bytes = 0, reserved = 0;
+    int64_t block_bytes = 0;
     int32_t num_blocks = 0, num_committed = 0;
     std::vector<bool> used;  // block was handed out before
   };
   std::vector<Group> groups_;
+  std::vector<ReservedMemory> memory_;
   std::vector<std::byte*> bases_;
 };
 

@@ -9,20 +9,33 @@
 
 namespace turgo {
 
-WeightBuffer::WeightBuffer(int64_t size_bytes) : size_(std::max<int64_t>(size_bytes, kPackedAlign)) {
-  void* p =
-      ::mmap(nullptr, static_cast<size_t>(size_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (p == MAP_FAILED)
+std::byte* WeightArena::take(int64_t size_bytes) {
+  if (used_ + size_bytes > memory_.size()) return nullptr;
+  std::byte* p = memory_.data() + used_;
+  used_ += size_bytes;
+  return p;
+}
+
+WeightBuffer::WeightBuffer(int64_t size_bytes, std::shared_ptr<WeightArena> arena)
+    : arena_(std::move(arena)), size_(rounded(std::max<int64_t>(size_bytes, 1))) {
+  if (arena_) data_ = arena_->take(size_);
+  if (data_) return;
+  own_ = ReservedMemory(size_);
+  data_ = own_.data();
+  if (!data_)
     fail(ErrorCode::kResourceExhausted,
          "cannot allocate {:.1f} MB for weights; free memory or use a smaller or more quantised model",
          static_cast<double>(size_) / 1e6);
-  // Fewer page-table walks while weights stream; a kernel without huge pages may refuse, which costs nothing.
-  ::madvise(p, static_cast<size_t>(size_), MADV_HUGEPAGE);
-  data_ = static_cast<std::byte*>(p);
 }
 
+// A layer that is let go before the others leaves the resident set; its addresses stay with the arena.
 WeightBuffer::~WeightBuffer() {
-  ::munmap(data_, static_cast<size_t>(size_));
+  if (own_.data()) return;
+  constexpr uintptr_t kPage = 4096;
+  uintptr_t first = (reinterpret_cast<uintptr_t>(data_) + kPage - 1) / kPage * kPage;
+  uintptr_t last = (reinterpret_cast<uintptr_t>(data_) + static_cast<uintptr_t>(size_)) / kPage * kPage;
+  if (last > first && arena_.use_count() > 1)
+    ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 int64_t WeightBuffer::rounded(int64_t size_bytes) {

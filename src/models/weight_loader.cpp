@@ -246,7 +246,7 @@ LayerWeights WeightLoader::load_layer(int i) {
     for (const RowSource& b : plan->bias) size += WeightBuffer::rounded(b.num_rows * 4);
   }
   size += 6 * WeightBuffer::rounded(4 * int64_t{std::max(config_.hidden_size, l.head_dim)});
-  auto buffer = std::make_shared<WeightBuffer>(size);
+  auto buffer = std::make_shared<WeightBuffer>(size, arena_);
   owners_.push_back(buffer);
   weight_bytes_ += size;
 
@@ -278,7 +278,7 @@ void WeightLoader::load_tables(DecoderWeights& weights) {
   LinearPlan head_plan = plan_head(head ? *head : embed, true), embed_plan = plan_head(embed, false);
   int64_t size = packed_size(head_plan.rows) + WeightBuffer::rounded(4 * int64_t{config_.hidden_size});
   if (!one_copy && !mapped) size += packed_size(embed_plan.rows);
-  auto buffer = std::make_shared<WeightBuffer>(size);
+  auto buffer = std::make_shared<WeightBuffer>(size, arena_);
   owners_.push_back(buffer);
   weight_bytes_ += size;
 
@@ -307,11 +307,14 @@ DecoderWeights WeightLoader::load() {
     if (options_.progress) options_.progress(done_bytes_, total_bytes_);
   };
   report();
+  // Packed forms are hardly larger than the file's; what does not fit gets memory of its own.
+  arena_ = std::make_shared<WeightArena>(total_bytes_ + total_bytes_ / 8 + (8 << 20));
   for (int i = 0; i < config_.num_layers(); ++i) {
     weights.layers.push_back(load_layer(i));
     report();
   }
   load_tables(weights);
+  arena_->trim();
   report();
   weights.owners = std::move(owners_);
   weights.weight_bytes = weight_bytes_;

@@ -7,6 +7,7 @@
 
 #include "models/load_model.h"
 #include "models/row_source.h"
+#include "models/weight_buffer.h"
 #include "models/weight_map.h"
 
 namespace turgo {
@@ -49,6 +50,7 @@ class WeightLoader {
   const DecoderConfig& config_;
   const LoadOptions& options_;
   std::unordered_map<uint64_t, const RawTensor*> tensors_;  // by role, layer and bias
+  std::shared_ptr<WeightArena> arena_;
   std::vector<std::shared_ptr<const void>> owners_;
   int64_t weight_bytes_ = 0, done_bytes_ = 0, total_bytes_ = 0;
 };
