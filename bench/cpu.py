@@ -1,69 +1,224 @@
 #!/usr/bin/env python3
 """Turgo beside llama.cpp on this machine: same file, same threads, rounds interleaved, ratio of medians.
 
-usage: bench/cpu.py MODEL.gguf [--rounds 3] [--threads 2] [--peer-format Q4_0] [--write]
-The peer also runs its own best format of the model; that file is requantised, so compare qualities before speeds.
+usage: bench/cpu.py MODEL.gguf [--only smollm2,depth,…] [--rounds 3] [--threads 2] [--text FILE] [--write]
+MODEL.gguf is the default model (SmolLM2-135M-Instruct Q4_1). The pieces, each of one to three minutes:
+  smollm2  prefill 512, decode 128, 16 and 64 sequences; the peer also runs its best own format of the model
+  depth    decode 64 after 4,096 tokens, by type of the KV cache
+  bf16     bf16 arithmetic over the Q4_1 file and over bf16 weights
+  gemma3   Gemma 3 270M Q4_K_M
+  qwen2    a model of Qwen2-0.5B's shape with random weights, Q4_0 and Q4_K_M (speeds only: it says nothing)
+  avx2     without AVX-512 on both sides
+  kl       mean KL to the f32 reference of the file, over --text; not part of the default set
+--write puts each piece into bench/results/DATE-cpu.md, in place of what the file held of that piece.
 """
 import argparse
 import datetime
+import functools
 import json
 import os
 import pathlib
+import re
 import statistics
 import subprocess
+import sys
+from typing import Callable, NamedTuple
 
+import kl_peer
 import peer_llama
+import random_model
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+TURGO = os.environ.get("TURGO_BIN") or str(ROOT / "build/bin/turgo")
+BEST = "Q4_0"  # the peer's fastest format of these models: the only one with kernels for interleaved rows at every m
 
 
-def turgo_bench(model: pathlib.Path, args) -> dict:
-    out = subprocess.run([os.environ.get("TURGO_BIN") or str(ROOT / "build/bin/turgo"), "bench", str(model), "--prompt-tokens", str(args.prompt_tokens),
-                          "--gen-tokens", str(args.gen_tokens), "--repeat", "1", "--threads", str(args.threads),
-                          "--json"], check=True, capture_output=True, text=True).stdout
-    return json.loads(out)
+class Side(NamedTuple):
+    name: str
+    run: Callable[[], dict]  # what one round measured: tokens per second by metric
+
+
+class Goal(NamedTuple):
+    metric: str
+    ours: str
+    theirs: tuple  # names of sides; the fastest of them counts
+    ratio: float
+
+
+def turgo(model, args, *flags, isa=None) -> dict:
+    env = {**os.environ, **({"TURGO_ISA": isa} if isa else {})}
+    command = [TURGO, "bench", str(model), "--threads", str(args.threads), "--repeat", "1", "--json", *map(str, flags)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout)
+
+
+def turgo_single(model, args, *flags, isa=None) -> dict:
+    """Prefill of 512 and decode of 128 tokens, and what share of the limits, measured in the same process, they reach."""
+    r = turgo(model, args, "--prompt-tokens", 512, "--gen-tokens", 128, *flags, isa=isa)
+    return {"prefill 512": r["prefill_tok_s"], "decode 128": r["decode_tok_s"], "GB/s": r["read_bandwidth_gb_s"],
+            "% of read": 100 * r["decode_bandwidth_share"], "% of peak": 100 * r["prefill"]["peak_share"]}
+
+
+def turgo_batches(model, args, *flags, sizes=(16,), isa=None) -> dict:
+    r = turgo(model, args, "--context", 64, "--gen-tokens", 64, "--batch", ",".join(map(str, sizes)), *flags, isa=isa)
+    return {f"{b['batch']} sequences": b["decode_tok_s"] for b in r["batches"]}
+
+
+def peer_single(binaries, model, args) -> dict:
+    return {f"{kind} {n}": speed for (kind, n), speed in
+            peer_llama.bench(binaries, model, ["-p", "512", "-n", "128", "-t", str(args.threads)]).items()}
+
+
+def peer_batches(binaries, model, args, sizes=(16,)) -> dict:
+    return {f"{n} sequences": speed for n, speed in peer_llama.batched(binaries, model, sizes, 64, 64, args.threads).items()}
+
+
+def both(single: Callable, batches: Callable) -> Callable:
+    return lambda: {**single(), **batches()}
+
+
+def smollm2(model, args):
+    native, best = peer_llama.build(), peer_llama.requantize(peer_llama.build(), model, BEST)
+    sizes = (16, 64)
+    sides = [
+        Side("turgo", both(lambda: turgo_single(model, args), lambda: turgo_batches(model, args, sizes=sizes))),
+        Side("llama.cpp", both(lambda: peer_single(native, model, args), lambda: peer_batches(native, model, args))),
+        Side(f"llama.cpp {BEST}", both(lambda: peer_single(native, best, args), lambda: peer_batches(native, best, args, sizes)))]
+    theirs = (f"llama.cpp {BEST}", "llama.cpp")
+    return sides, [Goal("prefill 512", "turgo", theirs, 2.4), Goal("decode 128", "turgo", theirs, 1.4),
+                   Goal("16 sequences", "turgo", theirs, 3.3), Goal("16 sequences", "turgo", ("llama.cpp",), 8),
+                   Goal("64 sequences", "turgo", theirs, 3.3)]
+
+
+def depth(model, args):
+    native, best = peer_llama.build(), peer_llama.requantize(peer_llama.build(), model, BEST)
+
+    def ours(kind):
+        return {"decode 64 at 4096": turgo(model, args, "--context", 4096, "--gen-tokens", 64, "--kv-type", kind)["decode_tok_s"]}
+
+    def peer(*flags):
+        return {"decode 64 at 4096": peer_llama.bench(native, best, ["-p", "0", "-n", "64", "-d", "4096", "-t", str(args.threads),
+                                                                    *flags])["decode", 64]}
+    sides = [Side("turgo, int8 KV", lambda: ours("int8")), Side("turgo, bf16 KV", lambda: ours("bf16")),
+             Side(f"llama.cpp {BEST}, f16 KV", peer),
+             Side(f"llama.cpp {BEST}, q8_0 KV", lambda: peer("-ctk", "q8_0", "-ctv", "q8_0", "-fa", "on"))]
+    theirs = tuple(s.name for s in sides[2:])
+    return sides, [Goal("decode 64 at 4096", "turgo, int8 KV", theirs, 3), Goal("decode 64 at 4096", "turgo, bf16 KV", theirs, 2.3)]
+
+
+def bf16(model, args):
+    native = peer_llama.build()
+    wide = peer_llama.requantize(native, model, "BF16")
+    flags = ("--precision", "bf16")
+
+    def ours(file):
+        return both(lambda: turgo_single(file, args, *flags), lambda: turgo_batches(file, args, *flags))
+    sides = [Side("turgo, Q4_1 weights, bf16 activations", ours(model)), Side("turgo, bf16 weights and activations", ours(wide)),
+             Side("llama.cpp BF16", both(lambda: peer_single(native, wide, args), lambda: peer_batches(native, wide, args)))]
+    return sides, [Goal(m, sides[1].name, (sides[2].name,), 1) for m in ("prefill 512", "decode 128", "16 sequences")]
+
+
+def gemma3(_, args):
+    native, file = peer_llama.build(), fetch_gemma3()
+    sides = [Side("turgo", lambda: turgo_single(file, args)), Side("llama.cpp", lambda: peer_single(native, file, args))]
+    return sides, [Goal("prefill 512", "turgo", ("llama.cpp",), 2), Goal("decode 128", "turgo", ("llama.cpp",), 1.4)]
+
+
+def qwen2(_, args):
+    native, sides = peer_llama.build(), []
+    source = random_model.qwen2_half_billion(peer_llama.cache_folder())
+    for kind in ("Q4_0", "Q4_K_M"):
+        f = peer_llama.requantize(native, source, kind)
+        sides += [Side(f"turgo {kind}", both(functools.partial(turgo_single, f, args), functools.partial(turgo_batches, f, args))),
+                  Side(f"llama.cpp {kind}", both(functools.partial(peer_single, native, f, args),
+                                                 functools.partial(peer_batches, native, f, args)))]
+    theirs = ("llama.cpp Q4_0", "llama.cpp Q4_K_M")
+    return sides, [Goal("prefill 512", "turgo Q4_0", theirs, 2.3), Goal("decode 128", "turgo Q4_0", theirs, 1.2),
+                   Goal("16 sequences", "turgo Q4_0", theirs, 3)]
+
+
+def avx2(model, args):
+    narrow, best = peer_llama.build(peer_llama.AVX2_CMAKE, "avx2"), peer_llama.requantize(peer_llama.build(), model, BEST)
+    sides = [Side("turgo, TURGO_ISA=avx2", both(lambda: turgo_single(model, args, isa="avx2"),
+                                                lambda: turgo_batches(model, args, isa="avx2")))]
+    for name, f in (("llama.cpp without AVX-512", model), (f"llama.cpp {BEST} without AVX-512", best)):
+        sides.append(Side(name, both(functools.partial(peer_single, narrow, f, args), functools.partial(peer_batches, narrow, f, args))))
+    theirs = tuple(s.name for s in sides[1:])
+    return sides, [Goal("prefill 512", sides[0].name, theirs, 1.5), Goal("16 sequences", sides[0].name, theirs, 2)]
+
+
+PIECES = {"smollm2": smollm2, "depth": depth, "bf16": bf16, "gemma3": gemma3, "qwen2": qwen2, "avx2": avx2}
+
+
+def fetch_gemma3() -> pathlib.Path:
+    return pathlib.Path(subprocess.run([sys.executable, str(ROOT / "tools/fetch_model.py"), "gemma3"], check=True,
+                                       capture_output=True, text=True).stdout.strip())
+
+
+def speed_table(piece, model, args) -> str:
+    sides, goals = PIECES[piece](model, args)
+    runs = {side.name: [] for side in sides}
+    for _ in range(args.rounds):
+        for side in sides:
+            runs[side.name].append(side.run())
+    median = {name: {m: statistics.median(r[m] for r in rows) for m in rows[0]} for name, rows in runs.items()}
+    metrics = list(dict.fromkeys(m for figures in median.values() for m in figures))
+    lines = ["| tok/s | " + " | ".join(metrics) + " |", "|---" * (len(metrics) + 1) + "|"]
+    for name, figures in median.items():
+        lines.append(f"| {name} | " + " | ".join(f"{figures[m]:.0f}" if m in figures else "" for m in metrics) + " |")
+    lines += ["", "| ours / the best of theirs | ratio | spread of rounds | wanted |", "|---|---|---|---|"]
+    for g in goals:
+        best = max(g.theirs, key=lambda name: median[name].get(g.metric, 0))
+        rounds = [a[g.metric] / b[g.metric] for a, b in zip(runs[g.ours], runs[best])]
+        lines.append(f"| {g.metric}: {g.ours} / {best} | {median[g.ours][g.metric] / median[best][g.metric]:.2f} | "
+                     f"{min(rounds):.2f} … {max(rounds):.2f} | {g.ratio} |")
+    return "\n".join(lines)
+
+
+def kl_table(model, args) -> str:
+    if not args.text:
+        sys.exit("cpu.py: the piece kl needs --text FILE, plain text of 10 kB or more")
+    parts = [f"### {f.name}\n\n" + kl_peer.table(f, args.text, 512, 4, formats)
+             for f, formats in ((model, (BEST,)), (fetch_gemma3(), ()))]
+    return "\n\n".join(parts)
+
+
+def machine() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        text = f.read()
+    name, family = (re.search(rf"{key}\s*:\s*(.*)", text) for key in ("model name", "cpu family"))
+    return f"{name[1] if name else 'unknown'} (family {family[1] if family else '?'})"
+
+
+def write_section(piece: str, text: str) -> None:
+    path = ROOT / "bench" / "results" / f"{datetime.date.today()}-cpu.md"
+    path.parent.mkdir(exist_ok=True)
+    sections = re.split(r"(?m)^(?=## )", path.read_text(encoding="utf-8")) if path.exists() else [""]
+    kept = {s.split("\n")[0]: s for s in sections if s.startswith("## ")}
+    kept[f"## {piece}"] = f"## {piece}\n\n{text}\n\n"
+    head = f"# Turgo beside llama.cpp ({peer_llama.VERSION} of llama-cpp-python), {datetime.date.today()}\n\n"
+    order = [f"## {p}" for p in (*PIECES, "kl")]
+    path.write_text(head + "".join(kept[p] for p in order if p in kept).rstrip() + "\n", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("--only", default=",".join(PIECES), help="pieces, with commas between")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--prompt-tokens", type=int, default=512)
-    parser.add_argument("--gen-tokens", type=int, default=128)
-    parser.add_argument("--peer-format", default="Q4_0")
-    parser.add_argument("--write", action="store_true", help="write the table to bench/results/")
+    parser.add_argument("--text", type=pathlib.Path)
+    parser.add_argument("--write", action="store_true", help="write the tables to bench/results/")
     args = parser.parse_args()
-
-    binaries = peer_llama.build()
-    best = peer_llama.requantize(binaries, args.model, args.peer_format)
-    runs = {"turgo": [], "llama.cpp": [], f"llama.cpp {args.peer_format}": []}
-    for _ in range(args.rounds):
-        runs["turgo"].append(turgo_bench(args.model, args))
-        runs["llama.cpp"].append(peer_llama.bench(binaries, args.model, args.prompt_tokens, args.gen_tokens, args.threads))
-        runs[f"llama.cpp {args.peer_format}"].append(
-            peer_llama.bench(binaries, best, args.prompt_tokens, args.gen_tokens, args.threads))
-
-    median = {name: {key: statistics.median(r[key] for r in rows) for key in ("prefill_tok_s", "decode_tok_s")}
-              for name, rows in runs.items()}
-    ours = median["turgo"]
-    share = statistics.median(r["decode_bandwidth_share"] for r in runs["turgo"])
-    bandwidth = statistics.median(r["read_bandwidth_gb_s"] for r in runs["turgo"])
-    cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
-                if line.startswith("model name")), "unknown")
-    lines = [f"{datetime.date.today()} · {args.model.name} · {cpu} · {args.threads} threads · {args.rounds} rounds "
-             f"interleaved, medians", "",
-             f"| | prefill {args.prompt_tokens} tok/s | decode {args.gen_tokens} tok/s | ours / it |", "|---|---|---|---|"]
-    for name, m in median.items():
-        lines.append(f"| {name} | {m['prefill_tok_s']:.0f} | {m['decode_tok_s']:.0f} | "
-                     f"{ours['prefill_tok_s'] / m['prefill_tok_s']:.2f} · {ours['decode_tok_s'] / m['decode_tok_s']:.2f} |")
-    lines.append(f"\nOur decode reads {share:.0%} of {bandwidth:.1f} GB/s, measured in the same runs.")
-    table = "\n".join(lines)
-    print(table)
-    if args.write:
-        target = ROOT / "bench" / "results" / f"{datetime.date.today()}-{args.model.stem}.md"
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(table + "\n", encoding="utf-8")
+    for piece in args.only.split(","):
+        if piece not in PIECES and piece != "kl":
+            sys.exit(f"cpu.py: --only {piece}: expected one of {', '.join(PIECES)}, kl")
+    for piece in args.only.split(","):
+        text = kl_table(args.model, args) if piece == "kl" else (
+            f"{machine()} · {args.threads} threads · {args.rounds} rounds interleaved, medians\n\n"
+            + speed_table(piece, args.model, args))
+        print(f"## {piece}\n\n{text}\n", flush=True)
+        if args.write:
+            write_section(piece, text)
 
 
 if __name__ == "__main__":

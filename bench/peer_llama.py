@@ -7,7 +7,9 @@ import sys
 import tarfile
 
 VERSION = "0.3.36"
-TOOLS = ["llama-bench", "llama-perplexity", "llama-quantize"]
+TOOLS = ["llama-bench", "llama-batched-bench", "llama-perplexity", "llama-quantize", "llama-server"]
+# The same source on machines without AVX-512: beside TURGO_ISA=avx2.
+AVX2_CMAKE = ["-DGGML_NATIVE=OFF", "-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON"]
 
 
 def cache_folder() -> pathlib.Path:
@@ -36,7 +38,7 @@ def build(extra_cmake=(), name="native") -> pathlib.Path:
     with open(log, "w", encoding="utf-8") as out:
         for command in (
                 ["cmake", "-S", str(source), "-B", str(build_folder), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-                 "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=OFF",
+                 "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=ON",
                  "-DLLAMA_BUILD_EXAMPLES=OFF", "-DBUILD_SHARED_LIBS=OFF", *extra_cmake],
                 ["cmake", "--build", str(build_folder), "--target", *TOOLS]):
             if subprocess.run(command, stdout=out, stderr=subprocess.STDOUT).returncode:
@@ -45,12 +47,7 @@ def build(extra_cmake=(), name="native") -> pathlib.Path:
 
 
 def server() -> pathlib.Path:
-    """The peer's server, from a build of its own."""
-    build(["-DLLAMA_BUILD_SERVER=ON"], "server")
-    folder = cache_folder() / "server"
-    if not (folder / "bin" / "llama-server").exists():
-        subprocess.run(["cmake", "--build", str(folder), "--target", "llama-server"], check=True, stdout=subprocess.DEVNULL)
-    return folder / "bin" / "llama-server"
+    return build() / "llama-server"
 
 
 def requantize(binaries: pathlib.Path, model: pathlib.Path, kind: str) -> pathlib.Path:
@@ -63,11 +60,18 @@ def requantize(binaries: pathlib.Path, model: pathlib.Path, kind: str) -> pathli
     return target
 
 
-def bench(binaries: pathlib.Path, model: pathlib.Path, prompt_tokens: int, gen_tokens: int, threads: int) -> dict:
-    """One repetition: tokens per second of prefill and decode."""
-    out = subprocess.run([str(binaries / "llama-bench"), "-m", str(model), "-p", str(prompt_tokens), "-n",
-                          str(gen_tokens), "-t", str(threads), "-r", "1", "-o", "json"],
+def bench(binaries: pathlib.Path, model: pathlib.Path, flags: list) -> dict:
+    """One repetition of llama-bench (its own warm-up before it): tokens per second by ("prefill" or "decode", tokens)."""
+    out = subprocess.run([str(binaries / "llama-bench"), "-m", str(model), *flags, "-r", "1", "-o", "json"],
                          check=True, capture_output=True, text=True).stdout
-    rows = json.loads(out)
-    return {"prefill_tok_s": next(r["avg_ts"] for r in rows if r["n_gen"] == 0),
-            "decode_tok_s": next(r["avg_ts"] for r in rows if r["n_prompt"] == 0)}
+    return {("decode", r["n_gen"]) if r["n_gen"] else ("prefill", r["n_prompt"]): r["avg_ts"] for r in json.loads(out)}
+
+
+def batched(binaries: pathlib.Path, model: pathlib.Path, sizes, context: int, gen_tokens: int, threads: int) -> dict:
+    """Tokens per second of all sequences together, by their number, each behind a prompt of its own of `context` tokens."""
+    out = subprocess.run([str(binaries / "llama-batched-bench"), "-m", str(model), "-c", str(max(sizes) * (context + gen_tokens)),
+                          "-b", "2048", "-ub", "512", "-npp", str(context), "-ntg", str(gen_tokens), "-npl",
+                          ",".join(map(str, sizes)), "-t", str(threads), "--output-format", "jsonl"],
+                         check=True, capture_output=True, text=True)
+    rows = [json.loads(line) for line in (out.stdout + out.stderr).splitlines() if line.startswith("{")]
+    return {row["pl"]: row["speed_tg"] for row in rows}
