@@ -1,10 +1,17 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
+#include <thread>
 
 #include "core/dtype.h"
 #include "core/error.h"
@@ -51,6 +58,47 @@ TEST(MappedFile, RefusesWhatIsNoFile) {
   EXPECT_THROW(MappedFile::open("/nonexistent/file"), Error);
   EXPECT_THROW(MappedFile::open("/dev/zero"), Error);
   EXPECT_THROW(MappedFile::open("/tmp"), Error);
+}
+
+std::string file_of_bytes(const char* name, size_t size) {
+  std::string path = testing::TempDir() + fmt::format("turgo_{}_{}", name, getpid());
+  std::ofstream(path, std::ios::binary) << std::string(size, 'x');
+  return path;
+}
+
+TEST(MappedFile, WhatAFileLosesReadsAsZeros) {
+  std::string path = file_of_bytes("shrinks", 100'000), whole = file_of_bytes("stays", 50'000);
+  auto file = MappedFile::open(path), other = MappedFile::open(whole);
+  std::filesystem::resize_file(path, 5000);
+  std::array<int64_t, 2> num_lost{};
+  auto count = [&](size_t i) {
+    std::span<const std::byte> bytes = file->bytes();
+    num_lost[i] = std::count(bytes.begin() + 5000, bytes.end(), std::byte{0});
+  };
+  std::thread beside(count, 1);
+  count(0);
+  beside.join();
+  EXPECT_EQ(num_lost[0], 95'000);
+  EXPECT_EQ(num_lost[1], 95'000);
+  EXPECT_EQ(std::count(file->bytes().begin(), file->bytes().end(), std::byte{'x'}), 5000);
+  EXPECT_EQ(std::count(other->bytes().begin(), other->bytes().end(), std::byte{'x'}), 50'000);
+  std::filesystem::remove(path);
+  std::filesystem::remove(whole);
+}
+
+TEST(MappedFile, ABusErrorElsewhereStillEndsTheProcess) {
+  std::string path = file_of_bytes("unguarded", 100'000);
+  auto guarded = MappedFile::open(path);
+  auto read_a_lost_page = [&] {
+    int fd = ::open(path.c_str(), O_RDONLY);
+    auto* p = static_cast<char*>(::mmap(nullptr, 100'000, PROT_READ, MAP_PRIVATE, fd, 0));
+    std::filesystem::resize_file(path, 0);
+    volatile char lost = p[50'000];
+    std::exit(lost);
+  };
+  EXPECT_DEATH(read_a_lost_page(), "");
+  EXPECT_EXIT(::raise(SIGBUS), [](int status) { return status != 0; }, "");
+  std::filesystem::remove(path);
 }
 
 }  // namespace

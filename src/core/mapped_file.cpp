@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/mapping_guard.h"
 
 namespace turgo {
 
@@ -38,13 +39,16 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
       fail(ErrorCode::kIo, "cannot map {} ({} bytes): {}", quote(path, 200), st.st_size, std::strerror(e));
     }
     file->data_ = static_cast<const std::byte*>(p);
+    guard_mapping(p, file->size_);
   }
   ::close(fd);
   return file;
 }
 
 MappedFile::~MappedFile() {
-  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (!data_) return;
+  unguard_mapping(data_);
+  ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
 void MappedFile::drop(const void* begin, size_t size_bytes) const {

@@ -1,6 +1,6 @@
 // A read-only memory map of a whole regular file. Symbolic links are followed; directories, pipes and devices
 // are refused. The size is read once, after the file is open, so that offsets are checked against what is
-// mapped.
+// mapped. Should the file shrink later, what it lost reads as zeros (core/mapping_guard.h).
 #pragma once
 
 #include <cstddef>

@@ -101,7 +101,7 @@ class ModelFile {
   uint64_t fingerprint() const { return fingerprint_; }
 
   // Throws Error{kIo} if a mapped file was truncated or rewritten in place since it was opened. Call it right
-  // before and after the weights are read; a file that shrinks between the two can still raise SIGBUS.
+  // before and after the weights are read: what a file loses between the two reads as zeros.
   void check_unchanged() const;
 
  private:

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -306,6 +307,17 @@ TEST(LoadModel, ProgressEndsAtTheTotal) {
   load_model(golden("llama_gqa"), options);
   EXPECT_EQ(last, total);
   EXPECT_EQ(calls, 4);  // start, two layers, tables
+}
+
+// Its weights are read for seconds: a download that starts over meanwhile must not end the process.
+TEST(LoadModel, AFileThatIsCutWhileItIsReadIsAnError) {
+  std::string path = testing::TempDir() + fmt::format("turgo_cut_{}.gguf", getpid());
+  std::filesystem::copy_file(std::string(TURGO_SOURCE_DIR) + "/tests/goldens/models/gguf_llama/model.gguf",
+                             path, std::filesystem::copy_options::overwrite_existing);
+  LoadOptions options;
+  options.progress = [&](int64_t, int64_t) { std::filesystem::resize_file(path, 3000); };
+  EXPECT_THAT(error_of(open_model(path), options), HasSubstr("while it was in use"));
+  std::filesystem::remove(path);
 }
 
 // Rows in the file's format.
