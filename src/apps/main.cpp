@@ -21,6 +21,7 @@ int report(const std::string& message, int code) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // write_stdout sees the closed pipe instead
+  std::signal(SIGXFSZ, SIG_IGN);  // a write past `ulimit -f` is an error like a full disk
   try {
     return turgo::run_command_line({argv + 1, argv + argc});
   } catch (const turgo::OutputClosed&) {

@@ -1,15 +1,10 @@
 #include "engine/session_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cmath>
 #include <cstring>
 
 #include "core/error.h"
+#include "core/mapped_file.h"
+#include "io/atomic_file.h"
 
 namespace turgo {
 namespace {
@@ -18,7 +13,8 @@ constexpr char kMagic[] = "TURGOSES";
 constexpr size_t kMagicBytes = 8;
 constexpr uint32_t kVersion = 1;
 
-uint64_t hash_bytes(std::string_view bytes, uint64_t h = 0xCBF29CE484222325u) {  // FNV-1a
+uint64_t hash_bytes(std::string_view bytes) {  // FNV-1a
+  uint64_t h = 0xCBF29CE484222325u;
   for (char c : bytes) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
   return h;
 }
@@ -74,53 +70,9 @@ class Fields {
   const std::string& path_;
 };
 
-struct File {
-  int fd;
-  ~File() {
-    if (fd >= 0) close(fd);
-  }
-};
-
-[[noreturn]] void fail_io(const char* action, const std::string& path) {
-  int error = errno;
-  fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, "cannot {} session file {}: {}", action,
-       quote(path, 200), std::strerror(error));
-}
-
-void write_all(int fd, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    ssize_t n = write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_io("write", path);
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
-}
-
-std::string read_all(const std::string& path) {
-  File file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  struct stat info{};
-  if (file.fd < 0 || fstat(file.fd, &info) != 0) fail_io("open", path);
-  constexpr int64_t kMaxBytes = int64_t{1} << 32;
-  if (!S_ISREG(info.st_mode) || info.st_size > kMaxBytes)
-    fail(ErrorCode::kInvalidArgument, "{}: expected a regular file of at most {} bytes", quote(path, 200),
-         kMaxBytes);
-  std::string bytes(static_cast<size_t>(info.st_size), '\0');
-  size_t done = 0;
-  while (done < bytes.size()) {
-    ssize_t n = read(file.fd, bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_io("read", path);
-    if (n == 0) break;
-    done += static_cast<size_t>(n);
-  }
-  bytes.resize(done);
-  return bytes;
-}
-
 }  // namespace
 
-void write_session_file(const std::string& path, const SessionContent& content, std::string_view model_id,
-                        std::string_view owner) {
+std::string dump_session(const SessionContent& content, std::string_view model_id, std::string_view owner) {
   std::string out(kMagic, kMagicBytes);
   put(out, kVersion);
   put_string(out, model_id);
@@ -133,26 +85,21 @@ void write_session_file(const std::string& path, const SessionContent& content, 
     put_string(out, span.hash);
   }
   put(out, hash_bytes(out));
-
-  std::string temporary = fmt::format("{}.{}.part", path, getpid());
-  try {
-    File file{open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
-    if (file.fd < 0) fail_io("create", temporary);
-    write_all(file.fd, out, temporary);
-    if (fsync(file.fd) != 0) fail_io("sync", temporary);
-    if (rename(temporary.c_str(), path.c_str()) != 0) fail_io("rename to", path);
-  } catch (...) {
-    unlink(temporary.c_str());
-    throw;
-  }
+  return out;
 }
 
-SessionContent read_session_file(const std::string& path, std::string_view model_id, std::string_view owner,
-                                 int32_t vocab_size, int32_t hidden_size) {
-  std::string bytes = read_all(path);
+void write_session_file(const std::string& path, const SessionContent& content, std::string_view model_id,
+                        std::string_view owner) {
+  AtomicFile file(path, {}, AtomicFile::kPrivate);
+  file.write(dump_session(content, model_id, owner));
+  file.commit();
+}
+
+SessionContent parse_session(std::string_view bytes, const std::string& path, std::string_view model_id,
+                             std::string_view owner, int32_t vocab_size, int32_t hidden_size) {
   Fields file(bytes, path);
   if (bytes.size() < kMagicBytes + 12 || bytes.compare(0, kMagicBytes, kMagic) != 0) file.corrupt();
-  std::string_view body(bytes.data(), bytes.size() - 8);
+  std::string_view body = bytes.substr(0, bytes.size() - 8);
   uint64_t checksum = 0;
   std::memcpy(&checksum, body.data() + body.size(), 8);
   Fields f(body.substr(kMagicBytes), path);
@@ -192,6 +139,13 @@ SessionContent read_session_file(const std::string& path, std::string_view model
   if (rows > 0 && (content.embeddings.spans.empty() || content.embeddings.spans[0].first_row != 0))
     f.corrupt();
   return content;
+}
+
+SessionContent read_session_file(const std::string& path, std::string_view model_id, std::string_view owner,
+                                 int32_t vocab_size, int32_t hidden_size) {
+  auto file = MappedFile::open(path);
+  std::string_view bytes(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  return parse_session(bytes, path, model_id, owner, vocab_size, hidden_size);
 }
 
 }  // namespace turgo

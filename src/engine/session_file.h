@@ -2,7 +2,8 @@
 // the tokens are the truth, and what they are recomputed to is the same bits. Layout, little endian:
 //   "TURGOSES" | u32 version | u32 length, model id | u64 owner hash | u64 tokens, i32 each | u64 floats, f32
 //   each | u32 spans, each: i32 first_row, u32 length, hash | u64 checksum of all before
-// Written to a temporary file beside the target, synced, then renamed: a full disk leaves the old file.
+// An AtomicFile that its owner alone may read: a full disk leaves the old file, two saves at once one of
+// them.
 #pragma once
 
 #include <string>
@@ -18,14 +19,19 @@ struct SessionContent {
   EmbeddingRows embeddings;
 };
 
-// Throws Error{kIo}.
+// Throws Error{kNotFound, kResourceExhausted (a full disk), kInvalidArgument (no regular file), kIo}.
 void write_session_file(const std::string& path, const SessionContent& content, std::string_view model_id,
                         std::string_view owner);
 
 // Throws Error{kNotFound, kIo} if the file can not be read, {kCorrupt} if it breaks its format,
-// {kInvalidArgument} if it is another model's or owner's. Ids are in [-1, vocab_size), rows are as many as
-// the ids below 0 need.
+// {kInvalidArgument} if it is another model's or owner's. Ids are below vocab_size, rows are as many as the
+// ids below 0 need.
 SessionContent read_session_file(const std::string& path, std::string_view model_id, std::string_view owner,
                                  int32_t vocab_size, int32_t hidden_size);
+
+// The bytes of such a file; `path` is for messages.
+std::string dump_session(const SessionContent& content, std::string_view model_id, std::string_view owner);
+SessionContent parse_session(std::string_view bytes, const std::string& path, std::string_view model_id,
+                             std::string_view owner, int32_t vocab_size, int32_t hidden_size);
 
 }  // namespace turgo

@@ -2,10 +2,13 @@
 #include "engine/session_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "engine/core_harness.h"
 #include "engine/engine_thread.h"
@@ -151,6 +154,64 @@ TEST_F(SessionFile, WhatCanNotBeWrittenLeavesTheOldFile) {
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::kNotFound);
   }
+}
+
+// A file-size limit behaves as a full disk does. Neither the session nor a stream beside it notices.
+TEST_F(SessionFile, AFullDiskIsAnErrorOfThatSaveAlone) {
+  auto e = engine();
+  Request first = test_request(40, 20, 3), second = test_request(15, 20, 5),
+          beside = test_request(70, 400, 7);
+  first.session_id = "s";
+  drain(*e->submit(first));
+  e->save_session("s", "", path_);
+  std::string good = bytes();
+  EXPECT_EQ(std::filesystem::status(path_).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+
+  auto stream = e->submit(beside);
+  auto previous = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  ::getrlimit(RLIMIT_FSIZE, &old);
+  rlimit full = old;
+  full.rlim_cur = 16;
+  ::setrlimit(RLIMIT_FSIZE, &full);
+  ErrorCode code = ErrorCode::kCancelled;
+  std::string message;
+  try {
+    e->save_session("s", "", path_);
+  } catch (const Error& error) {
+    code = error.code();
+    message = error.what();
+  }
+  ::setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, previous);
+  EXPECT_EQ(code, ErrorCode::kResourceExhausted);
+  EXPECT_NE(message.find("free some space"), std::string::npos) << message;
+  EXPECT_EQ(bytes(), good);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+
+  EXPECT_EQ(drain(*stream), reference(beside));
+  Request whole = second;
+  auto history = e->session_tokens("s", "");
+  whole.input_ids.insert(whole.input_ids.begin(), history.begin(), history.end());
+  second.session_id = "s";
+  EXPECT_EQ(drain(*e->submit(second)), reference(whole));
+  EXPECT_EQ(e->stats().num_active_blocks, 0);
+}
+
+TEST_F(SessionFile, TwoSavesAtOnceLeaveOneWholeFile) {
+  SessionContent one, other;
+  one.tokens.assign(3, 1);
+  other.tokens.assign(30'000, 2);
+  auto save = [&](const SessionContent& content) {
+    for (int i = 0; i < 20; ++i) write_session_file(path_, content, "m", "me");
+  };
+  std::thread a(save, one), b(save, other);
+  a.join();
+  b.join();
+  auto kept = read_session_file(path_, "m", "me", 61, 2).tokens;
+  EXPECT_TRUE(kept == one.tokens || kept == other.tokens) << kept.size();
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
 }
 
 }  // namespace

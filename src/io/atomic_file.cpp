@@ -35,7 +35,8 @@ void write_all(int fd, std::span<const std::byte> bytes, const std::string& path
 
 }  // namespace
 
-AtomicFile::AtomicFile(const std::string& path, std::span<const std::string> inputs) : path_(path) {
+AtomicFile::AtomicFile(const std::string& path, std::span<const std::string> inputs, mode_t mode)
+    : path_(path) {
   struct stat target{};
   if (::stat(path.c_str(), &target) == 0) {
     for (const auto& input : inputs) {
@@ -51,7 +52,7 @@ AtomicFile::AtomicFile(const std::string& path, std::span<const std::string> inp
   // O_EXCL with a fresh name rather than mkstemp: the mode follows the umask.
   for (int attempt = 0; fd_ < 0; ++attempt) {
     temp_ = fmt::format("{}.{}-{}.part", path, ::getpid(), attempt);
-    fd_ = ::open(temp_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    fd_ = ::open(temp_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd_ < 0 && (errno != EEXIST || attempt == 1000)) fail_errno("create", path, errno);
   }
   buffer_.reserve(kBufferBytes);

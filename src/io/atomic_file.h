@@ -3,6 +3,8 @@
 // -9 may leave it; its name ends in ".part").
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -14,8 +16,10 @@ namespace turgo {
 class AtomicFile {
  public:
   // Throws Error{kInvalidArgument} if `path` is one of `inputs` (the same inode, also through links) or no
-  // regular file, Error{kNotFound} if its folder does not exist, Error{kIo}.
-  explicit AtomicFile(const std::string& path, std::span<const std::string> inputs = {});
+  // regular file, Error{kNotFound} if its folder does not exist, Error{kIo}. `mode` as for open(): the umask
+  // applies; kPrivate for what its owner alone may read.
+  static constexpr mode_t kPrivate = 0600;
+  explicit AtomicFile(const std::string& path, std::span<const std::string> inputs = {}, mode_t mode = 0666);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;

@@ -104,7 +104,7 @@ std::unique_ptr<Responder> save_route(ApiServer& server, const Call& call) {
   server.pipeline().engine().save_session(call.params[0], call.owner, path);
   std::lock_guard lock(server.sessions().mutex);
   auto session = server.sessions().find(call.owner, call.params[0], false);
-  AtomicFile file(path + ".json");
+  AtomicFile file(path + ".json", {}, AtomicFile::kPrivate);
   file.write(dump_json(session ? messages_json(*session) : Json::array()));
   file.commit();
   return respond_json({{"id", call.params[0]}, {"object", "session"}, {"saved", true}});
