@@ -43,9 +43,9 @@ class StepPacer {
   void observe(const StepWork& work, double seconds);
 
   static constexpr double kUnbounded = std::numeric_limits<double>::infinity();
-  // Seconds that prompt rows may add to a step of these decodes; kUnbounded without decodes.
   // No step of decodes alone has run yet: one has to, so that it is known what they cost.
   bool must_measure(int32_t num_decodes) const { return stretch_ > 0 && num_decodes > 0 && !has_decoded_; }
+  // Seconds that prompt rows may add to a step of these decodes; kUnbounded without decodes.
   double prefill_budget(int32_t num_decodes, int64_t decode_keys) const;
   // Rows from cache index `first` on that fit into `seconds`; 0 if not even one does.
   int32_t rows_within(double seconds, int32_t first) const;

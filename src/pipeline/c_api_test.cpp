@@ -2,6 +2,7 @@
 // text.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -90,6 +91,19 @@ TEST(CApi, SessionsContinueForkSaveLoadEnd) {
     EXPECT_EQ(again.ids, restored.ids);
   }
   std::filesystem::remove(path);
+}
+
+TEST(CApi, AnIdleSessionIsForgottenAfterItsTime) {
+  turgo_model* model = nullptr;
+  std::string options = kOptions;
+  options.insert(1, R"("session_ttl": 0.02, )");
+  ASSERT_EQ(turgo_open(kModel.c_str(), options.c_str(), &model), TURGO_OK) << turgo_last_error();
+  Collected answer;
+  ASSERT_EQ(turgo_generate(model, request(R"(, "session": "s")").c_str(), collect, &answer), TURGO_OK);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  int32_t n = 0;
+  EXPECT_EQ(turgo_session_num_tokens(model, "s", "", &n), TURGO_NOT_FOUND);
+  turgo_close(model);
 }
 
 TEST(CApi, CancelFromTheCallbackAndFromAnotherThread) {

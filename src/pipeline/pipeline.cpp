@@ -119,12 +119,59 @@ LoadedModel load_with_progress(const std::shared_ptr<const ModelFile>& file, Loa
   return load_model(file, options);
 }
 
+const KernelTable& chosen_kernels() {
+  const char* isa = std::getenv("TURGO_ISA");
+  if (const KernelTable* kernels = select_kernels(isa)) return *kernels;
+  fail(ErrorCode::kInvalidArgument,
+       "TURGO_ISA={}: expected the name of kernels that this CPU can run; `turgo check_env` lists them",
+       quote(isa ? isa : ""));
+}
+
+// What a rank needs beside its weights is rank 0's: the rope may have been scaled, ends were collected.
+std::vector<LoadedModel> load_other_ranks(const std::shared_ptr<const ModelFile>& file, LoadOptions options,
+                                          LoadedModel first) {
+  std::vector<LoadedModel> shards;
+  shards.push_back(std::move(first));
+  options.progress = nullptr;
+  for (options.plan.rank = 1; options.plan.rank < options.plan.world; ++options.plan.rank) {
+    shards.push_back(load_model(file, options));
+    shards.back().config.ropes = shards[0].config.ropes;
+    shards.back().config.eos_token_ids = shards[0].config.eos_token_ids;
+  }
+  return shards;
+}
+
+void add_weights(ModelInfo& info, const std::vector<LoadedModel>& shards) {
+  for (const LoadedModel& shard : shards) {
+    info.weight_bytes += shard.weights.weight_bytes;
+    info.decode_bytes += decode_bytes(shard.weights);
+    info.head_weights += shard.weights.lm_head.n * shard.weights.lm_head.k;
+    info.layer_weights += layer_weights(shard.weights);
+  }
+}
+
+EngineConfig engine_config(const PipelineConfig& config, int32_t session_len, KvType kv_type) {
+  EngineConfig engine;
+  engine.session_len = session_len;
+  engine.max_batch_size = config.max_batch_size;
+  engine.max_queue = config.max_queue > 0 ? config.max_queue : std::max(1024, 4 * config.max_batch_size);
+  engine.max_prefill_tokens = config.max_prefill_token_num;
+  engine.num_tokens_per_iter = config.num_tokens_per_iter;
+  engine.max_prefill_iters = config.max_prefill_iters;
+  engine.cache_max_entry_count = config.cache_max_entry_count;
+  engine.kv_type = kv_type;
+  engine.enable_prefix_caching = config.enable_prefix_caching;
+  engine.session_ttl_seconds = config.session_ttl;
+  return engine;
+}
+
 }  // namespace
 
 Pipeline::~Pipeline() = default;
 
 std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const PipelineConfig& config) {
   check_config(config);
+  const KernelTable& kernels = chosen_kernels();
   std::shared_ptr<const ModelFile> file = open_model(path);
   check_format(*file, config.model_format);
   DecoderConfig preview = read_decoder_config(*file);
@@ -160,47 +207,18 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   info.architecture = model.config.architecture;
   info.precision = precision_name(model.precision);
   info.file_bytes = static_cast<int64_t>(file->total_bytes());
-  std::vector<LoadedModel> shards;
-  shards.push_back(std::move(model));
-  options.progress = nullptr;
-  for (options.plan.rank = 1; options.plan.rank < config.tp; ++options.plan.rank) {
-    shards.push_back(load_model(file, options));
-    shards.back().config.ropes = shards[0].config.ropes;
-    shards.back().config.eos_token_ids = shards[0].config.eos_token_ids;
-  }
-  for (const LoadedModel& shard : shards) {
-    info.weight_bytes += shard.weights.weight_bytes;
-    info.decode_bytes += decode_bytes(shard.weights);
-    info.head_weights += shard.weights.lm_head.n * shard.weights.lm_head.k;
-    info.layer_weights += layer_weights(shard.weights);
-  }
+  std::vector<LoadedModel> shards = load_other_ranks(file, options, std::move(model));
+  add_weights(info, shards);
   info.kv_type = kv_type_name(kv_type);
   info.kv_bytes_per_token = kv_per_token;
 
-  const char* isa = std::getenv("TURGO_ISA");
-  const KernelTable* kernels = select_kernels(isa);
-  if (!kernels)
-    fail(ErrorCode::kInvalidArgument,
-         "TURGO_ISA={}: expected the name of kernels that this CPU can run; "
-         "`turgo check_env` lists them",
-         quote(isa ? isa : ""));
   std::vector<RankModel> ranks = make_ranks(
-      std::move(shards), {pipeline->team_, kernels, kv_type, session_len, max_rows, config.profile});
-  info.kernels = kernels->isa;
-  log_info("running {} kernels on {} threads, {} ranks, {} arithmetic, {} KV cache", kernels->isa,
+      std::move(shards), {pipeline->team_, &kernels, kv_type, session_len, max_rows, config.profile});
+  info.kernels = kernels.isa;
+  log_info("running {} kernels on {} threads, {} ranks, {} arithmetic, {} KV cache", kernels.isa,
            pipeline->team_->size(), config.tp, info.precision, info.kv_type);
 
-  EngineConfig engine;
-  engine.session_len = session_len;
-  engine.max_batch_size = config.max_batch_size;
-  engine.max_queue = config.max_queue > 0 ? config.max_queue : std::max(1024, 4 * config.max_batch_size);
-  engine.max_prefill_tokens = config.max_prefill_token_num;
-  engine.num_tokens_per_iter = config.num_tokens_per_iter;
-  engine.max_prefill_iters = config.max_prefill_iters;
-  engine.cache_max_entry_count = config.cache_max_entry_count;
-  engine.kv_type = kv_type;
-  engine.enable_prefix_caching = config.enable_prefix_caching;
-  pipeline->engine_ = create_engine(ranks, engine);
+  pipeline->engine_ = create_engine(ranks, engine_config(config, session_len, kv_type));
   return pipeline;
 }
 

@@ -35,6 +35,9 @@ void list_options(PipelineConfig& c, OptionList& list, bool with_template) {
       .range(0, 65536)
       .label("N")
       .shown_default("any number");
+  list.add("session_ttl", &c.session_ttl, "seconds after which an idle session is forgotten; 0: never")
+      .range(0, 1e9)
+      .label("S");
   list.add("model_format", &c.model_format, "checked against what the files are")
       .choices({"", "hf", "gguf", "llama", "awq", "gptq"})
       .label("FORMAT")

@@ -22,6 +22,7 @@ struct PipelineConfig {
   int32_t num_tokens_per_iter = 0;
   int32_t max_prefill_iters = 0;
   bool enable_prefix_caching = true;
+  double session_ttl = 0;  // seconds after which an idle session is forgotten; 0 = never
   std::string model_format;
   int32_t quant_policy = 0;  // KV cache, kv_type_of()
   int32_t tp = 1;

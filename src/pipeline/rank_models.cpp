@@ -44,8 +44,7 @@ void check_tp(int32_t tp) {
   if (tp > cores)
     fail(ErrorCode::kInvalidArgument,
          "--tp {}: expected at most {}, the number of cores here: on a CPU every rank computes on cores of "
-         "its "
-         "own",
+         "its own",
          tp, cores);
 }
 
