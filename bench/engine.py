@@ -2,7 +2,7 @@
 
 pace      gaps of a running stream while a 4,096-token prompt arrives, beside its usual gaps
 stateful  time to first token of ten turns after a history of 4,096 tokens, beside the same without caches
-memory    resident set over 100,000 short requests with a KV pool of 64 MB (MODEL should be tiny)
+memory    resident set over 100,000 short requests with a KV pool of 64 MB (MODEL should be tiny); fails beyond 8 MiB
 idle      CPU time of a loaded engine that waits
 """
 import json
@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+POOL_BYTES = 64 << 20
 
 
 def replay(turgo, model, lines, *flags):
@@ -61,13 +63,25 @@ def stateful(turgo, model):
 
 
 def memory(turgo, model, requests=100_000):
-    lines = [dict(arrival_s=0, prompt_tokens=1 + i * 7 % 40, output_tokens=1 + i % 4) for i in range(requests)]
-    done = replay(turgo, model, lines, "--max-in-flight", "64", "--cache-max-entry-count",
-                  os.environ.get("TURGO_BLOCKS", "64"))
+    about = json.loads(subprocess.run([turgo, "bench", model, "--prompt-tokens", "8", "--gen-tokens", "2", "--repeat", "1",
+                                       "--json"], check=True, capture_output=True, text=True).stdout)
+    blocks = POOL_BYTES // (64 * about["kv_bytes_per_token"])
+    # Up to two full blocks each, a quarter of them shared: the pool is full of cached blocks before the first tenth ends
+    # (0.8 blocks per request), and every later request takes some of them.
+    lines = []
+    for i in range(requests):
+        tokens = 1 + i * 7 % 190
+        lines.append(dict(arrival_s=0, prompt_tokens=tokens, output_tokens=1 + i % 4))
+        if i % 4 == 0:
+            lines[-1].update(prefix="shared", prefix_tokens=min(tokens, 64))
+    done = replay(turgo, model, lines, "--max-in-flight", "64", "--cache-max-entry-count", str(blocks), "--session-len",
+                  "256", "--max-batch-size", str(max(128, blocks // 4 + 1)))
     resident = [b / 2**20 for b in done["resident_bytes"]]
-    print(f"memory: {requests} requests, {done['num_failed']} failed, {done['seconds']:.0f} s; resident MiB at each "
-          "tenth:", " ".join(f"{b:.1f}" for b in resident), f"; change from the first to the last "
-          f"{resident[-1] - resident[0]:+.1f} MiB")
+    change = resident[-1] - resident[0]
+    print(f"memory: {requests} requests, {done['num_failed']} failed, {done['seconds']:.0f} s; {blocks} blocks; resident "
+          "MiB at each tenth:", " ".join(f"{b:.1f}" for b in resident), f"; change from the first to the last {change:+.1f}")
+    if done["num_failed"] or abs(change) > 8:
+        sys.exit("memory: expected no failed request and a change of at most 8 MiB")
 
 
 def idle(turgo, model):
