@@ -9,45 +9,30 @@
 
 #include "core/error.h"
 #include "core/reserved_memory.h"
+#include "ops/attention_items.h"
 #include "ops/embed_rows.h"
+#include "ops/scratch.h"
 
 namespace turgo {
 namespace {
 
-// Queries per attention work item: large enough that K and V pages are read from cache, small enough to
-// balance.
-constexpr int32_t kQueryTile = 32;
+// Rows of one sequence: more share the lines of K's slots.
+constexpr int64_t kFewRows = 4;
 
-// Rows whose slots in the cache are prefetched.
-constexpr int64_t kFewRows = 16;
+// Share::kRows: of a block, so that its products stay in L2 (576 KB of 3,072 columns) and tiles of 6 and 12
+// are whole; from 4 m^2 rows on with m threads; not for heads, whose weights do not stay in L3.
+constexpr int64_t kRowBlock = 96, kRowsPerThread = 4, kMostColumns = 32768;
+
+constexpr auto kNothing = [](const auto&) {};
 
 // Of weights, before a decode's linear: what the kernels prefetch ahead in the stream.
 constexpr int64_t kPrefetchBytes = 8 << 10;
-
-// Items per thread from which on they balance without a split over keys.
-constexpr int kBalancedItems = 8;
 
 // K's rows are [64 slots][4 bytes] in all types (kv_block.h): a token has a few bytes in each of many lines.
 void prefetch_kv_slot(const KvGeometry& geometry, const std::byte* page, int64_t slot) {
   constexpr int64_t kRow = 4 * kKvBlockTokens;
   for (int64_t i = slot * 4; i < geometry.k_bytes(); i += kRow) __builtin_prefetch(page + i, 1);
 }
-
-// Memory that grows; content is not kept. Pages that are never written are never resident.
-class Scratch {
- public:
-  std::byte* get(int64_t size_bytes) {
-    if (size_bytes > memory_.size()) {
-      memory_ = ReservedMemory();
-      memory_ = ReservedMemory(size_bytes);
-      if (!memory_.data()) throw std::bad_alloc();
-    }
-    return memory_.data();
-  }
-
- private:
-  ReservedMemory memory_;
-};
 
 class EagerExecutor final : public Executor {
  public:
@@ -82,10 +67,7 @@ class EagerExecutor final : public Executor {
 
   void linear(TensorView x, const LinearWeight& weight, TensorView y) override {
     Linear lin = prepare(x, {}, weight, x.shape[0]);
-    team_->run_active([&](int rank) {
-      pack_phase(lin, rank, nullptr);
-      gemm_phase(lin, rank, y.as<float>(), y.stride(), false);
-    });
+    run_linear(lin, {y.as<float>(), y.stride()}, kNothing, 0, kNothing);
   }
 
   void all_reduce(TensorView x) override {
@@ -105,19 +87,39 @@ class EagerExecutor final : public Executor {
   void synchronize() override {}
 
  private:
+  // How threads share a linear.
+  enum class Share : uint8_t {
+    kPanels,  // all pack their tiles, then each multiplies all rows with its panels
+    kTile,    // as kPanels, but each packs the only tile for itself: cheaper than to wait for one of them
+    kRows     // each takes its rows through all panels, in blocks that stay in its L2, and waits for nobody
+  };
+
   // One linear under way: its input rows, and where the normed and packed forms go.
   struct Linear {
     TensorView x;
     NormWeight norm;
     const LinearWeight* weight;
     int64_t m, k;
-    // One tile is packed by every thread for itself: that costs less than to wait for one of them.
-    bool is_private;
-    float* normed;            // [m][k], used when there is a norm, an input scale or a gather
+    Share share;
+    int64_t copy_rows;        // rows of a thread's own copy; all rows where there is one for all
+    float* normed;            // [copy][copy_rows][k], used when there is a norm, an input scale or a gather
     Precision precisions[2];  // distinct arithmetics that the segments need
     std::byte* packed[2];
-    int64_t packed_bytes[2];
+    int64_t packed_bytes[2];  // of a copy
     int num_precisions;
+  };
+  struct LinearOutput {
+    float* data;
+    int64_t stride;
+    bool accumulate = false;
+    bool is_scratch = false;          // kRows: a block of rows per thread is enough
+    const int32_t* gather = nullptr;  // input rows, or null: all
+  };
+  // What comes behind the products: parts [begin, end) of all rows, `units` parts a row.
+  struct FinishedRows {
+    float* data;  // of first_row
+    int64_t first_row;
+    Range parts;
   };
 
   static float* row(const TensorView& t, int64_t i) { return t.as<float>() + i * t.stride(); }
@@ -130,21 +132,19 @@ class EagerExecutor final : public Executor {
   }
 
   Linear prepare(const TensorView& x, NormWeight norm, const LinearWeight& weight, int64_t m);
-  void pack_phase(const Linear& lin, int rank, const int32_t* gather);
-  void prefetch_weights(const Linear& lin, int rank) const;
-  static std::byte* packed_of(const Linear& lin, int i, int rank) {
-    return lin.packed[i] + (lin.is_private ? rank * lin.packed_bytes[i] : 0);
-  }
-  void gemm_phase(const Linear& lin, int rank, float* y, int64_t y_stride, bool accumulate);
-  void add_branch(const ProjectArgs& a, float* out, int rank);
-  struct AttentionItem;
-  AttentionArgs attention_args(const AttendArgs& a, const AttentionItem& item) const;
-  std::vector<AttentionItem> split_keys(const AttendArgs& a, std::vector<AttentionItem>& items);
+  float* linear_scratch(const Linear& lin);
+  template <class Before, class Finish>
+  void run_linear(const Linear& lin, const LinearOutput& y, Before&& before, int64_t units, Finish&& finish);
+  void pack(const Linear& lin, const int32_t* gather, Range rows, int rank, int64_t copy);
+  void multiply(const Linear& lin, Range panels, int64_t rows, int64_t copy, const LinearOutput& y);
+  void prefetch_weights(const Linear& lin, Range panels) const;
+  int64_t count_panels(const LinearWeight& weight) const;
+  void add_branch(const ProjectArgs& a, const FinishedRows& rows);
   static std::byte* kv_page(const QkvArgs& a, const SequenceRows& seq, int64_t index, int64_t head);
   void store_qkv_part(const QkvArgs& a, const SequenceRows& seq, int64_t i, int64_t part, float* qkv_row,
                       const float* cos_sin);
   template <class F>
-  void for_qkv_parts(const QkvArgs& a, int rank, F&& f) const;
+  static void for_qkv_parts(const QkvArgs& a, Range mine, F&& f);
 
   std::shared_ptr<ThreadTeam> team_;
   const KernelTable& kernels_;
@@ -157,40 +157,85 @@ EagerExecutor::Linear EagerExecutor::prepare(const TensorView& x, NormWeight nor
                                              int64_t m) {
   CHECK_EQ(x.shape[1], weight.k);
   CHECK(weight.adapters.empty(), "{}: adapters are not built yet", weight.name);
-  Linear lin{x, norm, &weight, m, weight.k, true, nullptr, {}, {}, {}, 0};
+  Linear lin{x, norm, &weight, m, weight.k, Share::kTile, m, nullptr, {}, {}, {}, 0};
   for (const PackedWeight& s : segments(weight).segments) {
     Precision p = effective_precision(precision_, s.dtype);
     int i = 0;
     while (i < lin.num_precisions && lin.precisions[i] != p) ++i;
     if (i < lin.num_precisions) continue;
     lin.precisions[i] = p;
-    lin.packed_bytes[i] = kernels_.activation_bytes(p, m, lin.k);
-    lin.is_private &= m <= kernels_.activation_tile(p);
+    if (m > kernels_.activation_tile(p)) lin.share = Share::kPanels;
     ++lin.num_precisions;
   }
-  int64_t copies = lin.is_private ? team_->size() : 1;
-  lin.normed =
-      reinterpret_cast<float*>(normed_.get(copies * m * lin.k * static_cast<int64_t>(sizeof(float))));
-  for (int i = 0; i < lin.num_precisions; ++i) lin.packed[i] = packed_[i].get(copies * lin.packed_bytes[i]);
+  // Every thread then reads all weights: with few threads and some rows for each, arithmetic takes longer.
+  const int64_t size = team_->size();
+  if (m >= kRowsPerThread * size * size && weight.n <= kMostColumns) lin.share = Share::kRows;
+  if (lin.share == Share::kRows) lin.copy_rows = std::min(m, kRowBlock);
+  int64_t copies = lin.share == Share::kPanels ? 1 : size;
+  lin.normed = reinterpret_cast<float*>(
+      normed_.get(copies * lin.copy_rows * lin.k * static_cast<int64_t>(sizeof(float))));
+  for (int i = 0; i < lin.num_precisions; ++i) {
+    lin.packed_bytes[i] = kernels_.activation_bytes(lin.precisions[i], lin.copy_rows, lin.k);
+    lin.packed[i] = packed_[i].get(copies * lin.packed_bytes[i]);
+  }
   return lin;
 }
 
-// Norm and pack, ends with a barrier where threads share the work. Threads own whole tiles, so no barrier
-// stands between the two. Segments of two arithmetics (a float weight beside quantised ones) pack twice;
-// their tiles differ, hence the barrier, and the case is rare.
-void EagerExecutor::pack_phase(const Linear& lin, int rank, const int32_t* gather) {
+// Room for the products of a linear: all of them, or a block of rows per thread.
+float* EagerExecutor::linear_scratch(const Linear& lin) {
+  int64_t rows = lin.share == Share::kRows ? lin.copy_rows * team_->size() : lin.m;
+  return reinterpret_cast<float*>(output_.get(rows * lin.weight->n * static_cast<int64_t>(sizeof(float))));
+}
+
+// before(parts), y = W norm(x), finish(rows) for every part of every row: `units` a row, 0 for nothing to do.
+template <class Before, class Finish>
+void EagerExecutor::run_linear(const Linear& lin, const LinearOutput& y, Before&& before, int64_t units,
+                               Finish&& finish) {
+  const int64_t total = count_panels(*lin.weight);
+  team_->run_active([&](int rank) {
+    if (lin.share != Share::kRows) {
+      Range panels = split_range(total, team_->active(), rank),
+            parts = split_range(lin.m * units, team_->active(), rank);
+      before(parts);
+      if (lin.share == Share::kTile) prefetch_weights(lin, panels);
+      pack(lin, y.gather, {0, lin.m}, rank, lin.share == Share::kTile ? rank : 0);
+      if (lin.share == Share::kPanels) team_->barrier();
+      multiply(lin, panels, lin.m, lin.share == Share::kTile ? rank : 0, y);
+      if (units == 0) return;
+      team_->barrier();
+      finish(FinishedRows{y.data, 0, parts});
+      return;
+    }
+    Range mine = split_range(lin.m, team_->active(), rank);
+    for (int64_t begin = mine.begin, end; begin < mine.end; begin = end) {
+      end = std::min(begin + kRowBlock, mine.end);
+      before(Range{begin * units, end * units});
+      pack(lin, y.gather, {begin, end}, rank, rank);
+      LinearOutput block = y;
+      block.data += (y.is_scratch ? rank * lin.copy_rows : begin) * y.stride;
+      multiply(lin, {0, total}, end - begin, rank, block);
+      if (units > 0) finish(FinishedRows{block.data, begin, {begin * units, end * units}});
+    }
+  });
+}
+
+// Norms and packs rows of x as if they were all there are: into the thread's own copy, or (kPanels) this
+// thread's tiles of the common one; a thread owns whole tiles, so no barrier stands between the two. Segments
+// of two arithmetics (a float weight beside quantised ones) pack twice; their tiles differ, hence the
+// barrier, and the case is rare.
+void EagerExecutor::pack(const Linear& lin, const int32_t* gather, Range rows, int rank, int64_t copy) {
   const float* scale = lin.weight->input_scale;
-  bool copy = lin.norm || scale || gather;
-  float* normed = lin.normed + (lin.is_private ? rank * lin.m * lin.k : 0);
-  if (lin.is_private) prefetch_weights(lin, rank);
+  const bool copies = lin.norm || scale || gather;
+  const int64_t m = rows.end - rows.begin;
+  float* normed = lin.normed + copy * lin.copy_rows * lin.k;
   for (int i = 0; i < lin.num_precisions; ++i) {
-    if (i > 0 && !lin.is_private) team_->barrier();
-    int64_t tile = kernels_.activation_tile(lin.precisions[i]);
+    if (i > 0 && lin.share == Share::kPanels) team_->barrier();
+    int64_t tile = kernels_.activation_tile(lin.precisions[i]), num_tiles = (m + tile - 1) / tile;
     Range tiles =
-        lin.is_private ? Range{0, 1} : split_range((lin.m + tile - 1) / tile, team_->active(), rank);
+        lin.share == Share::kPanels ? split_range(num_tiles, team_->active(), rank) : Range{0, num_tiles};
     if (tiles.begin == tiles.end) continue;
-    for (int64_t t = tiles.begin * tile; copy && i == 0 && t < std::min(tiles.end * tile, lin.m); ++t) {
-      const float* src = row(lin.x, gather ? gather[t] : t);
+    for (int64_t t = tiles.begin * tile; copies && i == 0 && t < std::min(tiles.end * tile, m); ++t) {
+      const float* src = row(lin.x, gather ? gather[rows.begin + t] : rows.begin + t);
       float* dst = normed + t * lin.k;
       if (lin.norm) {
         kernels_.rms_norm(src, lin.norm.weight, lin.norm.eps, lin.k, dst);
@@ -200,23 +245,25 @@ void EagerExecutor::pack_phase(const Linear& lin, int rank, const int32_t* gathe
       if (scale)
         for (int64_t j = 0; j < lin.k; ++j) dst[j] /= scale[j];
     }
-    kernels_.pack_activations(lin.precisions[i], copy ? normed : lin.x.as<float>(),
-                              copy ? lin.k : lin.x.stride(), lin.m, lin.k, tiles.begin, tiles.end,
-                              packed_of(lin, i, rank));
+    kernels_.pack_activations(lin.precisions[i], copies ? normed : row(lin.x, rows.begin),
+                              copies ? lin.k : lin.x.stride(), m, lin.k, tiles.begin, tiles.end,
+                              lin.packed[i] + copy * lin.packed_bytes[i]);
   }
-  if (!lin.is_private) team_->barrier();
 }
 
-// The first bytes of this thread's panels: the memory answers while the activations are packed.
-void EagerExecutor::prefetch_weights(const Linear& lin, int rank) const {
-  const auto& parts = segments(*lin.weight).segments;
-  int64_t total = 0, panel = 0;
-  for (const PackedWeight& s : parts) total += num_panels(s.n);
-  Range mine = split_range(total, team_->active(), rank);
-  for (const PackedWeight& s : parts) {
-    int64_t first = mine.begin - panel, n = num_panels(s.n);
+int64_t EagerExecutor::count_panels(const LinearWeight& weight) const {
+  int64_t total = 0;
+  for (const PackedWeight& s : segments(weight).segments) total += num_panels(s.n);
+  return total;
+}
+
+// The first bytes of a thread's panels: the memory answers while the activations are packed.
+void EagerExecutor::prefetch_weights(const Linear& lin, Range panels) const {
+  int64_t panel = 0;
+  for (const PackedWeight& s : segments(*lin.weight).segments) {
+    int64_t first = panels.begin - panel, n = num_panels(s.n);
     panel += n;
-    if (first >= n || mine.begin == mine.end) continue;
+    if (first >= n || panels.begin == panels.end) continue;
     int64_t bytes = packed_panel_bytes(s.dtype, s.k);
     const std::byte* data = s.data + first * bytes;
     for (int64_t i = 0; i < std::min(bytes, kPrefetchBytes); i += 64) __builtin_prefetch(data + i);
@@ -224,29 +271,27 @@ void EagerExecutor::prefetch_weights(const Linear& lin, int rank) const {
   }
 }
 
-// Threads own panels, counted over all segments, so that q, k and v of different types still balance.
-void EagerExecutor::gemm_phase(const Linear& lin, int rank, float* y, int64_t y_stride, bool accumulate) {
-  const auto& parts = segments(*lin.weight).segments;
-  int64_t total = 0;
-  for (const PackedWeight& s : parts) total += num_panels(s.n);
-  Range mine = split_range(total, team_->active(), rank);
+// Panels are counted over all segments, so that q, k and v of different types still balance.
+void EagerExecutor::multiply(const Linear& lin, Range panels, int64_t rows, int64_t copy,
+                             const LinearOutput& y) {
   int64_t panel = 0, column = 0;
-  for (const PackedWeight& s : parts) {
+  for (const PackedWeight& s : segments(*lin.weight).segments) {
     int64_t n = num_panels(s.n);
-    int64_t begin = std::max(mine.begin - panel, int64_t{0}), end = std::min(mine.end - panel, n);
+    int64_t begin = std::max(panels.begin - panel, int64_t{0}), end = std::min(panels.end - panel, n);
     if (begin < end) {
       Precision p = effective_precision(precision_, s.dtype);
+      int i = lin.precisions[0] == p ? 0 : 1;
       GemmArgs args;
       args.weight = s;
       args.precision = p;
-      args.activations = packed_of(lin, lin.precisions[0] == p ? 0 : 1, rank);
-      args.m = lin.m;
+      args.activations = lin.packed[i] + copy * lin.packed_bytes[i];
+      args.m = rows;
       args.panel_begin = begin;
       args.panel_end = end;
-      args.y = y + column;
-      args.y_stride = y_stride;
+      args.y = y.data + column;
+      args.y_stride = y.stride;
       args.bias = lin.weight->bias ? lin.weight->bias + column : nullptr;
-      args.accumulate = accumulate;
+      args.accumulate = y.accumulate;
       kernels_.gemm(args);
     }
     panel += n;
@@ -301,11 +346,10 @@ void EagerExecutor::store_qkv_part(const QkvArgs& a, const SequenceRows& seq, in
                     kv_page(a, seq, index, h));
 }
 
-// Calls f(sequence, row of it, part) for this thread's share of the parts of all rows.
+// Calls f(sequence, row of it, part) for some parts of all rows.
 template <class F>
-void EagerExecutor::for_qkv_parts(const QkvArgs& a, int rank, F&& f) const {
+void EagerExecutor::for_qkv_parts(const QkvArgs& a, Range mine, F&& f) {
   int64_t parts = 1 + a.num_kv_heads;
-  Range mine = split_range(a.hidden.shape[0] * parts, team_->active(), rank);
   for (const SequenceRows& seq : a.sequences) {
     int64_t begin = std::max<int64_t>(mine.begin - seq.row_begin * parts, 0);
     int64_t end = std::min<int64_t>(mine.end - seq.row_begin * parts, seq.num_rows * parts);
@@ -317,7 +361,7 @@ void EagerExecutor::qkv(const QkvArgs& a) {
   int64_t m = a.hidden.shape[0], n = a.qkv->n;
   CHECK_EQ(n, int64_t{a.num_heads + 2 * a.num_kv_heads} * a.head_dim);
   Linear lin = prepare(a.hidden, a.norm, *a.qkv, m);
-  float* out = reinterpret_cast<float*>(output_.get(m * n * static_cast<int64_t>(sizeof(float))));
+  float* out = linear_scratch(lin);
   int64_t half = a.rope.rotary_dim / 2;
   bool mixed_axes = a.rope.cos_sin && a.rope.axis && a.num_axes > 1;
   float* mixed =
@@ -332,19 +376,17 @@ void EagerExecutor::qkv(const QkvArgs& a) {
       std::memcpy(dst + 2 * i, a.rope.cos_sin + (position[a.rope.axis[i]] * half + i) * 2, 2 * sizeof(float));
     return dst;
   };
-  team_->run_active([&](int rank) {
-    // These lines come while the weights stream.
-    if (m <= kFewRows)
-      for_qkv_parts(a, rank, [&](const SequenceRows& seq, int64_t i, int64_t part) {
-        int64_t index = seq.first_index + i;
-        if (part > 0)
-          prefetch_kv_slot(a.kv.geometry, kv_page(a, seq, index, part - 1), index % kKvBlockTokens);
-      });
-    pack_phase(lin, rank, nullptr);
-    gemm_phase(lin, rank, out, n, false);
-    team_->barrier();
-    for_qkv_parts(a, rank, [&](const SequenceRows& seq, int64_t i, int64_t part) {
-      float* qkv_row = out + (seq.row_begin + i) * n;
+  int64_t parts = 1 + a.num_kv_heads;
+  auto slots_of = [&](Range mine) {  // these lines come while the weights stream
+    for_qkv_parts(a, mine, [&](const SequenceRows& seq, int64_t i, int64_t part) {
+      int64_t index = seq.first_index + i;
+      if (part > 0 && seq.num_rows <= kFewRows)
+        prefetch_kv_slot(a.kv.geometry, kv_page(a, seq, index, part - 1), index % kKvBlockTokens);
+    });
+  };
+  run_linear(lin, {out, n, false, true}, slots_of, parts, [&](const FinishedRows& rows) {
+    for_qkv_parts(a, rows.parts, [&](const SequenceRows& seq, int64_t i, int64_t part) {
+      float* qkv_row = rows.data + (seq.row_begin + i - rows.first_row) * n;
       int64_t begin = part == 0 ? 0 : (a.num_heads + part - 1) * a.head_dim;
       int64_t width = part == 0 ? int64_t{a.num_heads} * a.head_dim : a.head_dim;
       auto clip = [&](float* x) {
@@ -357,97 +399,16 @@ void EagerExecutor::qkv(const QkvArgs& a) {
   });
 }
 
-// What a thread takes at once: queries of a sequence and a kv head, over all keys or over a run of segments.
-struct EagerExecutor::AttentionItem {
-  const SequenceRows* sequence;
-  int32_t kv_head, begin, end;  // queries
-  int32_t segment_begin = 0, segment_end = 0;
-  float* partial = nullptr;  // of all segments; null: not split
-  int64_t keys() const { return int64_t{sequence->first_index} + end; }
-  int64_t cost() const {
-    int64_t seen = keys();
-    if (partial)
-      seen = std::min<int64_t>(seen, segment_end * kAttentionSegment) - segment_begin * kAttentionSegment;
-    return seen * (end - begin);
-  }
-};
-
-AttentionArgs EagerExecutor::attention_args(const AttendArgs& a, const AttentionItem& item) const {
-  const SequenceRows& seq = *item.sequence;
-  int32_t group = a.num_heads / a.num_kv_heads;
-  int64_t t = seq.row_begin + item.begin, head = int64_t{item.kv_head} * group;
-  AttentionArgs args;
-  args.kv = a.kv.geometry;
-  args.pool = a.kv.pool;
-  args.block_bytes = a.kv.block_bytes;
-  args.page_offset = a.kv.layer_offset + item.kv_head * a.kv.geometry.page_bytes();
-  args.block_table = seq.block_table;
-  args.q = row(a.q, t) + head * a.head_dim;
-  args.q_stride = a.q.stride();
-  args.out = row(a.out, t) + head * a.head_dim;
-  args.out_stride = a.out.stride();
-  args.num_queries = item.end - item.begin;
-  args.group = group;
-  args.first_index = seq.first_index + item.begin;
-  args.window = a.window;
-  args.scale = a.scale;
-  args.soft_cap = a.soft_cap;
-  args.sinks = a.sinks ? a.sinks + head : nullptr;
-  args.alibi_slopes = a.alibi_slopes ? a.alibi_slopes + head : nullptr;
-  args.last_visible = seq.last_visible ? seq.last_visible + item.begin : nullptr;
-  args.tree_mask = seq.tree_mask ? seq.tree_mask + item.begin : nullptr;
-  args.partial = item.partial;
-  args.num_segments = static_cast<int32_t>((item.keys() + kAttentionSegment - 1) / kAttentionSegment);
-  args.segment_begin = item.segment_begin;
-  args.segment_end = item.segment_end;
-  return args;
-}
-
-// Replaces each item of a single query by one per segment of its keys; returns what has to be merged then.
-std::vector<EagerExecutor::AttentionItem> EagerExecutor::split_keys(const AttendArgs& a,
-                                                                    std::vector<AttentionItem>& items) {
-  std::vector<AttentionItem> whole, merges;
-  whole.swap(items);
-  int64_t floats = 0;
-  auto record_floats = attention_record_floats(a.kv.geometry) * (a.num_heads / a.num_kv_heads);
-  for (AttentionItem item : whole) {
-    int64_t oldest = a.window > 0 ? std::max<int64_t>(item.keys() - a.window, 0) : 0;
-    item.segment_begin = static_cast<int32_t>(oldest / kAttentionSegment);
-    item.segment_end = static_cast<int32_t>((item.keys() + kAttentionSegment - 1) / kAttentionSegment);
-    bool splits = item.end - item.begin == 1 && item.segment_end - item.segment_begin > 1 &&
-                  !item.sequence->last_visible;
-    if (splits) floats += item.segment_end * record_floats;
-    (splits ? merges : items).push_back(item);
-  }
-  float* partial = reinterpret_cast<float*>(partial_.get(floats * static_cast<int64_t>(sizeof(float))));
-  for (AttentionItem& item : merges) {
-    item.partial = partial;
-    partial += item.segment_end * record_floats;
-    for (int32_t s = item.segment_begin; s < item.segment_end; ++s) {
-      items.push_back(item);
-      items.back().segment_begin = s;
-      items.back().segment_end = s + 1;
-    }
-  }
-  return merges;
-}
-
 void EagerExecutor::attend(const AttendArgs& a) {
-  std::vector<AttentionItem> items, merges;
-  for (const SequenceRows& seq : a.sequences)
-    for (int32_t h = 0; h < a.num_kv_heads; ++h)
-      for (int32_t i = 0; i < seq.num_rows; i += kQueryTile)
-        items.push_back({&seq, h, i, std::min(i + kQueryTile, seq.num_rows)});
-  // Few items leave threads without work: three kv heads on two threads take as long as four.
-  if (team_->size() > 1 && items.size() < static_cast<size_t>(kBalancedItems * team_->size()))
-    merges = split_keys(a, items);
-  // The longest first: causal items grow with their position.
-  std::stable_sort(items.begin(), items.end(),
-                   [](const auto& x, const auto& y) { return x.cost() > y.cost(); });
+  std::vector<AttentionItem> merges, items = attention_items(a, team_->size(), partial_, merges);
   std::atomic<size_t> next{0}, next_merge{0};
   team_->run_active([&](int) {
-    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < items.size();)
+    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < items.size();) {
+      // Short items end before memory answers: ask for the first page of one to come.
+      size_t later = i + static_cast<size_t>(team_->active());
+      if (later < items.size()) prefetch_first_page(attention_args(a, items[later]));
       kernels_.attention(attention_args(a, items[i]));
+    }
     if (merges.empty()) return;
     team_->barrier();
     for (size_t i; (i = next_merge.fetch_add(1, std::memory_order_relaxed)) < merges.size();)
@@ -479,30 +440,21 @@ void EagerExecutor::project(const ProjectArgs& a) {
   Linear lin = prepare(a.x, {}, *a.weight, m);
   bool partial = world() > 1 && a.weight->shard.kind == Shard::kRow;
   bool direct = !a.post_norm && a.residual_scale == 1 && !partial;
-  float* out =
-      direct ? nullptr : reinterpret_cast<float*>(output_.get(m * n * static_cast<int64_t>(sizeof(float))));
-  team_->run_active([&](int rank) {
-    pack_phase(lin, rank, nullptr);
-    if (direct) {
-      gemm_phase(lin, rank, a.hidden.as<float>(), a.hidden.stride(), true);
-      return;
-    }
-    gemm_phase(lin, rank, out, n, false);
-    if (partial) return;
-    team_->barrier();
-    add_branch(a, out, rank);
-  });
-  if (!partial) return;
+  if (direct) return run_linear(lin, {a.hidden.as<float>(), a.hidden.stride(), true}, kNothing, 0, kNothing);
+  if (!partial)
+    return run_linear(lin, {linear_scratch(lin), n, false, true}, kNothing, 1,
+                      [&](const FinishedRows& rows) { add_branch(a, rows); });
+  float* out = reinterpret_cast<float*>(output_.get(m * n * static_cast<int64_t>(sizeof(float))));
+  run_linear(lin, {out, n}, kNothing, 0, kNothing);
   group_->all_reduce(out, m * n);
-  team_->run_active([&](int rank) { add_branch(a, out, rank); });
+  team_->run_active([&](int rank) { add_branch(a, {out, 0, split_range(m, team_->active(), rank)}); });
 }
 
-// This thread's rows of hidden += residual_scale * post_norm(out).
-void EagerExecutor::add_branch(const ProjectArgs& a, float* out, int rank) {
+// hidden += residual_scale * post_norm(rows).
+void EagerExecutor::add_branch(const ProjectArgs& a, const FinishedRows& rows) {
   const int64_t n = a.weight->n;
-  Range r = split_range(a.x.shape[0], team_->active(), rank);
-  for (int64_t t = r.begin; t < r.end; ++t) {
-    float* branch = out + t * n;
+  for (int64_t t = rows.parts.begin; t < rows.parts.end; ++t) {
+    float* branch = rows.data + (t - rows.first_row) * n;
     if (a.post_norm) kernels_.rms_norm(branch, a.post_norm.weight, a.post_norm.eps, n, branch);
     if (a.residual_scale != 1) kernels_.scale(a.residual_scale, n, branch);
     kernels_.add(branch, n, row(a.hidden, t));
@@ -513,26 +465,24 @@ void EagerExecutor::gate_up(const GateUpArgs& a) {
   int64_t m = a.hidden.shape[0], n = a.gate_up->n, width = a.out.shape[1];
   CHECK(n == 2 * width || n == width, "{}: {} rows for a width of {}", a.gate_up->name, n, width);
   Linear lin = prepare(a.hidden, a.norm, *a.gate_up, m);
-  float* both = reinterpret_cast<float*>(output_.get(m * n * static_cast<int64_t>(sizeof(float))));
   // An MLP without a gate multiplies the activation by one.
   std::vector<float> ones(n == width ? width : 0, 1.0f);
-  team_->run_active([&](int rank) {
-    pack_phase(lin, rank, nullptr);
-    gemm_phase(lin, rank, both, n, false);
-    team_->barrier();
-    // Split columns too: one token alone must keep the whole team busy. Runs start on multiples of 64 of a
-    // row, so that an element meets the same vector or tail code whatever m is.
-    int64_t runs_per_row = (width + 63) / 64;
-    Range r = split_range(m * runs_per_row, team_->active(), rank);
-    for (int64_t at = r.begin; at < r.end;) {
-      int64_t t = at / runs_per_row, run = at % runs_per_row, end = std::min(runs_per_row, run + r.end - at);
-      int64_t j = run * 64, len = std::min(end * 64, width) - j;
-      const float* gate = both + t * n + j;
-      kernels_.gated_activation(a.activation, gate, n == width ? ones.data() + j : gate + width, len,
-                                row(a.out, t) + j);
-      at += end - run;
-    }
-  });
+  // Split columns too: one token alone must keep the whole team busy. Runs start on multiples of 64 of a
+  // row, so that an element meets the same vector or tail code whatever m is.
+  int64_t runs_per_row = (width + 63) / 64;
+  run_linear(lin, {linear_scratch(lin), n, false, true}, kNothing, runs_per_row,
+             [&](const FinishedRows& rows) {
+               Range r = rows.parts;
+               for (int64_t at = r.begin; at < r.end;) {
+                 int64_t t = at / runs_per_row, run = at % runs_per_row,
+                         end = std::min(runs_per_row, run + r.end - at);
+                 int64_t j = run * 64, len = std::min(end * 64, width) - j;
+                 const float* gate = rows.data + (t - rows.first_row) * n + j;
+                 kernels_.gated_activation(a.activation, gate, n == width ? ones.data() + j : gate + width,
+                                           len, row(a.out, t) + j);
+                 at += end - run;
+               }
+             });
 }
 
 void EagerExecutor::logits(const LogitsArgs& a) {
@@ -548,17 +498,14 @@ void EagerExecutor::logits(const LogitsArgs& a) {
     void* local = output_.get(m * n * static_cast<int64_t>(sizeof(float)));
     out = f32_matrix(static_cast<float*>(local), m, n);
   }
-  team_->run_active([&](int rank) {
-    pack_phase(lin, rank, a.rows.data());
-    gemm_phase(lin, rank, out.as<float>(), out.stride(), false);
-    if (a.scale == 1 && a.soft_cap <= 0) return;
-    team_->barrier();
-    Range r = split_range(m, team_->active(), rank);
-    for (int64_t t = r.begin; t < r.end; ++t) {
-      if (a.scale != 1) kernels_.scale(a.scale, n, row(out, t));
-      if (a.soft_cap > 0) kernels_.soft_cap(a.soft_cap, n, row(out, t));
-    }
-  });
+  bool finishes = a.scale != 1 || a.soft_cap > 0;
+  run_linear(lin, {out.as<float>(), out.stride(), false, false, a.rows.data()}, kNothing, finishes ? 1 : 0,
+             [&](const FinishedRows& rows) {
+               for (int64_t t = rows.parts.begin; t < rows.parts.end; ++t) {
+                 if (a.scale != 1) kernels_.scale(a.scale, n, row(out, t));
+                 if (a.soft_cap > 0) kernels_.soft_cap(a.soft_cap, n, row(out, t));
+               }
+             });
   if (sharded) all_gather(out, a.logits);
 }
 

@@ -1,0 +1,109 @@
+#include "ops/attention_items.h"
+
+#include <algorithm>
+
+namespace turgo {
+namespace {
+
+// Queries per attention work item: large enough that K and V pages are read from cache, small enough to
+// balance.
+constexpr int32_t kQueryTile = 32;
+
+// Items per thread from which on they balance without a split over keys.
+constexpr int kBalancedItems = 8;
+
+// Replaces each item of a single query by one per segment of its keys; returns what has to be merged then.
+std::vector<AttentionItem> split_keys(const AttendArgs& a, Scratch& scratch,
+                                      std::vector<AttentionItem>& items) {
+  std::vector<AttentionItem> whole, merges;
+  whole.swap(items);
+  int64_t floats = 0;
+  auto record_floats = attention_record_floats(a.kv.geometry) * (a.num_heads / a.num_kv_heads);
+  for (AttentionItem item : whole) {
+    int64_t oldest = a.window > 0 ? std::max<int64_t>(item.keys() - a.window, 0) : 0;
+    item.segment_begin = static_cast<int32_t>(oldest / kAttentionSegment);
+    item.segment_end = static_cast<int32_t>((item.keys() + kAttentionSegment - 1) / kAttentionSegment);
+    bool splits = item.end - item.begin == 1 && item.segment_end - item.segment_begin > 1 &&
+                  !item.sequence->last_visible;
+    if (splits) floats += item.segment_end * record_floats;
+    (splits ? merges : items).push_back(item);
+  }
+  float* partial = reinterpret_cast<float*>(scratch.get(floats * static_cast<int64_t>(sizeof(float))));
+  for (AttentionItem& item : merges) {
+    item.partial = partial;
+    partial += item.segment_end * record_floats;
+    for (int32_t s = item.segment_begin; s < item.segment_end; ++s) {
+      items.push_back(item);
+      items.back().segment_begin = s;
+      items.back().segment_end = s + 1;
+    }
+  }
+  return merges;
+}
+
+}  // namespace
+
+int64_t AttentionItem::cost() const {
+  int64_t seen = keys();
+  if (partial)
+    seen = std::min<int64_t>(seen, segment_end * kAttentionSegment) - segment_begin * kAttentionSegment;
+  return seen * (end - begin);
+}
+
+std::vector<AttentionItem> attention_items(const AttendArgs& a, int num_threads, Scratch& partial,
+                                           std::vector<AttentionItem>& merges) {
+  std::vector<AttentionItem> items;
+  for (const SequenceRows& seq : a.sequences)
+    for (int32_t h = 0; h < a.num_kv_heads; ++h)
+      for (int32_t i = 0; i < seq.num_rows; i += kQueryTile)
+        items.push_back({&seq, h, i, std::min(i + kQueryTile, seq.num_rows)});
+  // Few items leave threads without work: three kv heads on two threads take as long as four.
+  if (num_threads > 1 && items.size() < static_cast<size_t>(kBalancedItems * num_threads))
+    merges = split_keys(a, partial, items);
+  // Causal items grow with their position.
+  std::stable_sort(items.begin(), items.end(),
+                   [](const auto& x, const auto& y) { return x.cost() > y.cost(); });
+  return items;
+}
+
+AttentionArgs attention_args(const AttendArgs& a, const AttentionItem& item) {
+  const SequenceRows& seq = *item.sequence;
+  int32_t group = a.num_heads / a.num_kv_heads;
+  int64_t t = seq.row_begin + item.begin, head = int64_t{item.kv_head} * group;
+  AttentionArgs args;
+  args.kv = a.kv.geometry;
+  args.pool = a.kv.pool;
+  args.block_bytes = a.kv.block_bytes;
+  args.page_offset = a.kv.layer_offset + item.kv_head * a.kv.geometry.page_bytes();
+  args.block_table = seq.block_table;
+  args.q = a.q.as<float>() + t * a.q.stride() + head * a.head_dim;
+  args.q_stride = a.q.stride();
+  args.out = a.out.as<float>() + t * a.out.stride() + head * a.head_dim;
+  args.out_stride = a.out.stride();
+  args.num_queries = item.end - item.begin;
+  args.group = group;
+  args.first_index = seq.first_index + item.begin;
+  args.window = a.window;
+  args.scale = a.scale;
+  args.soft_cap = a.soft_cap;
+  args.sinks = a.sinks ? a.sinks + head : nullptr;
+  args.alibi_slopes = a.alibi_slopes ? a.alibi_slopes + head : nullptr;
+  args.last_visible = seq.last_visible ? seq.last_visible + item.begin : nullptr;
+  args.tree_mask = seq.tree_mask ? seq.tree_mask + item.begin : nullptr;
+  args.partial = item.partial;
+  args.num_segments = static_cast<int32_t>((item.keys() + kAttentionSegment - 1) / kAttentionSegment);
+  args.segment_begin = item.segment_begin;
+  args.segment_end = item.segment_end;
+  return args;
+}
+
+void prefetch_first_page(const AttentionArgs& args) {
+  if (args.num_queries > 1) return;
+  int32_t key = args.segment_begin * kAttentionSegment;
+  if (args.window > 0) key = std::max(key, args.first_index + 1 - args.window);
+  const std::byte* page =
+      args.pool + args.block_table[key / kKvBlockTokens] * args.block_bytes + args.page_offset;
+  for (int64_t i = 0; i < args.kv.page_bytes(); i += 64) __builtin_prefetch(page + i, 0, 2);
+}
+
+}  // namespace turgo
