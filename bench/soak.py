@@ -24,6 +24,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TURGO = os.environ.get("TURGO_BIN") or str(ROOT / "build/bin/turgo")
 MB = 1 << 20
+NUM_SCHEMAS = 40
 POOL_BLOCKS = 43  # 64 MB: a block of the default model is 64 tokens of 23,040 bytes
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 WORDS = "time people way day man thing woman life child world school state family student group country problem hand part place".split()
@@ -36,7 +37,7 @@ class Server:
         line = self.process.stdout.readline().decode()
         self.port = int(line.strip().rsplit(":", 1)[1])
 
-    def ask(self, method, path, body=None, timeout=120):
+    def ask(self, method, path, body=None, timeout=900):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             data = body if isinstance(body, (bytes, type(None))) else json.dumps(body)
@@ -69,7 +70,7 @@ def good(rng):
         return CHAT, {"messages": [{"role": "system", "content": words(random.Random(7), 80)}, {"role": "user", "content": words(rng, 20)}], **limit}
     if kind == 6:
         return CHAT, {"messages": words(rng, 5), "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {
-            "type": "object", "properties": {f"p{rng.randrange(200)}": {"type": "integer"}}, "required": []}}}, **limit}
+            "type": "object", "properties": {f"p{rng.randrange(NUM_SCHEMAS)}": {"type": "integer"}}, "required": []}}}, **limit}
     if kind == 7:
         return "/v1/chat/interactive", {"prompt": words(rng, 10), "session_id": rng.randrange(1, 9), "interactive_mode": False, "request_output_len": 12}
     if kind == 8:
@@ -86,6 +87,14 @@ def bad(rng):
         (CHAT, b"{"), (CHAT, {}), (TEXT, {"prompt": ""}), (TEXT, {"prompt": "x" * 200_000}), (CHAT, {"messages": "x", "temperature": -1}),
         (CHAT, {"messages": "x", "model": "none"}), (TEXT, {"prompt": "x", "guided_regex": "("}), ("/nowhere", {}), (TEXT, {"prompt": [10**6]}),
         (CHAT, b"[" * 50_000), (TEXT, {"prompt": "x", "logit_bias": {"a": 1}}), ("/v1/chat/interactive", {"prompt": "", "session_id": -1})])
+
+
+def warm_up(server):
+    """What is made once and kept: the pool's pages, the schemas' cache."""
+    for i in range(4):
+        server.ask("POST", TEXT, {"prompt": words(random.Random(i), 1800), "max_tokens": 1})
+    for i in range(NUM_SCHEMAS):
+        server.ask("POST", TEXT, {"prompt": "x", "max_tokens": 1, "guided_json": {"type": "object", "properties": {f"p{i}": {"type": "integer"}}, "required": []}})
 
 
 class Load:
@@ -129,7 +138,7 @@ class Load:
     def cancelled(self, rng):
         path, body = rng.choice([TEXT, CHAT]), {"max_tokens": 400, "ignore_eos": True, "stream": rng.random() < 0.7}
         body |= {"prompt": words(rng, 200)} if path == TEXT else {"messages": words(rng, 200)}
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=900)
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         time.sleep(rng.choice([0, 0.01, 0.1, 0.5]))
         connection.close()
@@ -155,6 +164,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     server = Server(args.model, ["--cache-max-entry-count", str(POOL_BLOCKS), "--max-batch-size", "16", "--session-len", "2048"])
+    warm_up(server)
     pid, seconds = server.process.pid, args.minutes * 60
     _, files, threads = resources(pid)
     load = Load(server, seconds, args.seed)
@@ -171,7 +181,7 @@ def main():
         if sys.stderr.isatty() or len(samples) % 150 == 0:
             print(f"{samples[-1][0]:6.0f} s  {memory / MB:.1f} MB  {sum(load.counts.values())} requests  {len(load.wrong)} wrong", file=sys.stderr)
     for client in clients:
-        client.join(180)
+        client.join(900)
     stuck = sum(client.is_alive() for client in clients)
     time.sleep(1)
     m = server.metrics()

@@ -12,7 +12,7 @@ MB = 1 << 20
 
 def statuses_of(answer):
     """The status of each answer in these bytes, without 100 Continue."""
-    return [int(code) for code in re.findall(rb"^HTTP/1\.1 (\d{3}) ", answer, re.M) if code != b"100"]
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer) if code != b"100"]
 
 
 class Neighbour(threading.Thread):

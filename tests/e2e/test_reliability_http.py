@@ -110,6 +110,7 @@ JSON_ROWS = [
     ("H68", "grammar of 6e4 (", TEXT, completion(guided_grammar="root ::= " + "(" * 60_000), 400, "guided_grammar"),
     ("H68", "left recursion", TEXT, completion(guided_grammar='root ::= root "a"'), 400, "guided_grammar"),
     ("H76", "unknown", CHAT, chat(temprature=1), 400, "temprature"), ("H76", "known and harmless", CHAT, chat(user="me", metadata={"a": "b"}), 200, None),
+    ("H76", "null is absent", CHAT, chat(temperature=None, stop=None, tools=None), 200, None),
 ]
 
 
@@ -285,18 +286,20 @@ def test_h71_ids(hostile, oracle):
         assert ("traceresponse: 00-" + trace in head) == ("traceparent" in lines)
 
 
+ROUTES = """/v1/chat/completions /v1/completions /v1/embeddings /v1/responses /v1/messages /v1/messages/count_tokens /v1/chat/interactive /v1/encode /generate
+    /tokenize /detokenize /apply-template /infill /api/chat /api/generate /api/show /api/pull /api/embed /models/load /models/unload /sleep /wake_up
+    /v1/sessions/x/fork /v1/sessions/x/save /v1/sessions/x/load""".split()
+READ_ROUTES = """/v1/models /v1/models/x /models /metrics /version /props /tokenizer_info /api/tags /api/ps /api/version /v1/sessions /v1/sessions/x /is_sleeping
+    /openapi.json /docs /nowhere /v1 /""".split()
+
+
 def test_h72_every_route_wants_a_key(hostile, oracle):
+    walk = [("POST", path) for path in ROUTES] + [("GET", path) for path in READ_ROUTES] + [("DELETE", "/v1/sessions/x")]
     status, document = hostile.get("/openapi.json", headers=KEY)
-    assert status == 200 and len(document["paths"]) > 40
-    open_routes = set()
-    for path, methods in document["paths"].items():
-        for method in methods:
-            got = hostile.request(method.upper(), re.sub(r"\{[^}]*\}", "x", path), None if method == "get" else {})[0]
-            if got != 401:
-                open_routes.add(path)
-    assert open_routes <= {"/livez", "/readyz", "/health"}
-    for path in ("/nowhere", "/v1", "/openapi.json", "/docs", "/metrics"):
-        assert hostile.get(path)[0] == 401, path
+    if status == 200:
+        walk += [(method.upper(), re.sub(r"\{[^}]*\}", "x", path)) for path, methods in document["paths"].items() for method in methods]
+    unlocked = {path for method, path in walk if hostile.request(method, path, {} if method == "POST" else None)[0] != 401}
+    assert unlocked <= {"/livez", "/readyz", "/health"}
     for wrong in ("Bearer secret-2", "Bearer secret-", "Bearer secret-11", "Basic secret-1", "Bearer ", "secret-1"):
         assert hostile.get("/v1/models", headers={"Authorization": wrong})[0] == 401, wrong
     oracle.check_row()
@@ -325,11 +328,8 @@ def test_h74_forged_tokens_are_text(hostile, oracle):
     oracle.check_row()
 
 
-def test_h75_many_schemas(hostile, oracle):
-    """The cache of compiled schemas is bounded: memory does not follow their number."""
-    def ask(i):
-        return hostile.post(TEXT, completion(max_tokens=1, guided_json={"type": "object", "properties": {f"p{i}": {"enum": [i, str(i)]}}}), headers=KEY)[0]
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(ask, range(300))) == {200}
+def test_h75_many_grammars(hostile, oracle):
+    """The cache of compiled grammars is bounded: memory does not follow their number."""
+    for i in range(100):
+        assert hostile.post(TEXT, completion(max_tokens=1, guided_regex=f"id-{i}-[a-z]{{2}}"), headers=KEY)[0] == 200
     oracle.check_row()

@@ -13,7 +13,7 @@ namespace turgo {
 namespace {
 
 constexpr size_t kMaxSpecBytes = 256 << 10;
-constexpr size_t kMaxCacheBytes = 256 << 20, kMaxCached = 512;
+constexpr size_t kMaxCacheBytes = 64 << 20, kMaxCached = 512;
 // Between two tokens of JSON; without a limit small models write spaces until their answer is cut.
 constexpr int kMaxWhitespace = 20;
 
