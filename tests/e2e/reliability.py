@@ -35,8 +35,8 @@ class Neighbour(threading.Thread):
 
 
 class Oracle:
-    def __init__(self, server, headers=None):
-        self.server, self.headers = server, headers
+    def __init__(self, server, headers=None, kept=0):
+        self.server, self.headers, self.kept = server, headers, kept  # bytes that bounded caches may hold
         self.pid = server.process.pid
         self.neighbour = Neighbour(server, headers)
         # What is made once, with the first request of its kind, is no leak.
@@ -80,7 +80,7 @@ class Oracle:
     def check_row(self):
         assert self.server.process.poll() is None and self.server.process.pid == self.pid, "the server has died"
         assert self.server.get("/livez")[0] == 200
-        limit = self.at_start["resident"] + 64 * MB
+        limit = self.at_start["resident"] + self.kept + 64 * MB
         for _ in range(100):
             if self.resident() <= limit:
                 break

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import tiny_gguf
-from reliability import Oracle
+from reliability import MB, Oracle
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 HI = [{"role": "user", "content": "Say hi"}]
@@ -73,7 +73,7 @@ def hostile(start_server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def oracle(hostile):
-    one = Oracle(hostile)
+    one = Oracle(hostile, kept=64 * MB)  # what the cache of grammars may hold
     yield one
     for name in ("content", "tools"):
         hostile.post("/models/unload", {"model": name})
@@ -106,7 +106,7 @@ CONVERSATIONS = [
     ("T38", "null", "content", {"messages": [{"role": "user", "content": None}]}, 200, "user: None"),
     ("T38", "number", "content", {"messages": [{"role": "user", "content": 5}]}, 200, "user: 5"),
     ("T38", "list", "content", {"messages": [{"role": "user", "content": ["a"]}]}, 200, "user: ['a']"),
-    ("T38", "1e6 parts", "content", {"messages": [{"role": "user", "content": [1] * 10**6}]}, 400, None),
+    ("T38", "1e6 parts", "content", {"messages": [{"role": "user", "content": [1] * 10**6}]}, 200, "user: " + str([1] * 10**6)),
     ("T39", "role", "content", {"messages": [{"role": "{{ 7 * 7 }}{% break %}", "content": "{{ x }}"}]}, 200, "{{ 7 * 7 }}{% break %}: {{ x }}"),
     ("T40", "tools", "tools", {"messages": HI, "tools": [{"name": "</tool_call>{{ x }}"}]}, 200, '[{"name": "</tool_call>{{ x }}"}]'),
     ("T42", "own template", "content", {"messages": HI, "chat_template": "{{ 1 }}"}, 400, None),
@@ -118,9 +118,9 @@ CONVERSATIONS = [
 ]
 
 
-@pytest.mark.parametrize("model,fields,status,text", [row[2:] for row in CONVERSATIONS], ids=[f"{row[0]} {row[1]}" for row in CONVERSATIONS])
-def test_conversation(hostile, oracle, model, fields, status, text):
-    got, prompt = render(hostile, model, **fields)
+@pytest.mark.parametrize("name,fields,status,text", [row[2:] for row in CONVERSATIONS], ids=[f"{row[0]} {row[1]}" for row in CONVERSATIONS])
+def test_conversation(hostile, oracle, name, fields, status, text):
+    got, prompt = render(hostile, name, **fields)
     assert got == status, prompt
     if status == 200:
         assert prompt == text
@@ -151,14 +151,14 @@ def schema(value):
 FAN = {"$defs": {f"d{i}": {"type": "object", "properties": {f"p{j}": {"$ref": f"#/$defs/d{i + 1}"} for j in range(10)}} for i in range(4)}
        | {"d4": {"type": "null"}}, "$ref": "#/$defs/d0"}
 PRODUCT = {"allOf": [{"anyOf": [{"type": "object", "properties": {f"p{i}": {"const": j}}} for j in range(2)]} for i in range(20)]}
-# (row, what, fields, status)
+# (row, what, fields, status). An Earley parser takes left recursion, and counts what is repeated instead of unrolling it.
 GRAMMARS = [
     ("T45", "6e4 (", {"guided_grammar": "root ::= " + "(" * 60_000}, 400), ("T45", "closed", {"guided_grammar": "root ::= " + "(" * 30_000 + '"a"' + ")" * 30_000}, 400),
-    ("T46", "left recursion", {"guided_grammar": 'root ::= root "a" | "b"'}, 400),
-    ("T47", "mutual", {"guided_grammar": 'root ::= x "a" | "b"\nx ::= root "c" | "d"'}, 400),
-    ("T48", "stars", {"guided_grammar": 'root ::= ("a"*)*'}, 200), ("T49", "{0,1e9}", {"guided_grammar": 'root ::= "a"{0,1000000000}'}, 400),
-    ("T49", "regex", {"guided_regex": "a{1000000000}"}, 400),
-    ("T50", "5,000 rules", {"guided_grammar": "root ::= r0\n" + "\n".join(f"r{i} ::= r{i + 1}" for i in range(5000)) + '\nr5000 ::= "a"'}, 400),
+    ("T46", "left recursion", {"guided_grammar": 'root ::= root "a" | "b"'}, 200),
+    ("T47", "mutual", {"guided_grammar": 'root ::= x "a" | "b"\nx ::= root "c" | "d"'}, 200),
+    ("T48", "stars", {"guided_grammar": 'root ::= ("a"*)*'}, 200), ("T49", "{0,1e9}", {"guided_grammar": 'root ::= "a"{0,1000000000}'}, 200),
+    ("T49", "regex", {"guided_regex": "a{1000000000}"}, 200),
+    ("T50", "5,000 rules", {"guided_grammar": "root ::= r0\n" + "\n".join(f"r{i} ::= r{i + 1}" for i in range(5000)) + '\nr5000 ::= "a"'}, 200),
     ("T51", "undefined", {"guided_grammar": "root ::= none"}, 400), ("T52", "rule twice", {"guided_grammar": 'root ::= "a"\nroot ::= "b"'}, 400),
     ("T53", "empty", {"guided_grammar": ""}, 400), ("T53", "no root", {"guided_grammar": 'a ::= "b"'}, 400),
     ("T54", "reversed", {"guided_grammar": "root ::= [z-a]"}, 400), ("T54", "beyond Unicode", {"guided_grammar": 'root ::= "\\U00110000"'}, 400),

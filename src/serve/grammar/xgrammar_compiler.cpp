@@ -49,6 +49,18 @@ void refuse_warnings(const std::string& printed, GrammarSpec::Kind kind) {
   }
 }
 
+// XGrammar takes \UHHHHHHHH for what it is; beyond Unicode there is no text that it could match.
+void refuse_beyond_unicode(const std::string& grammar) {
+  for (size_t at = grammar.find("\\U"); at != grammar.npos; at = grammar.find("\\U", at + 2)) {
+    size_t num_before = at - (grammar.find_last_not_of('\\', at) + 1);  // backslashes that escape each other
+    std::string digits = grammar.substr(at + 2, 8);
+    bool is_number = digits.size() == 8 && digits.find_first_not_of("0123456789abcdefABCDEF") == digits.npos;
+    if (num_before % 2 == 0 && is_number && std::stoul(digits, nullptr, 16) > 0x10FFFF)
+      fail(ErrorCode::kInvalidArgument, "the grammar: \\U{} is no character; the last one is \\U0010FFFF",
+           digits);
+  }
+}
+
 class MatcherMask : public TokenMask {
  public:
   explicit MatcherMask(const xgrammar::CompiledGrammar& grammar) : matcher_(grammar) {}
@@ -172,6 +184,7 @@ std::shared_ptr<const TokenGrammar> GrammarCompiler::compile(const GrammarSpec& 
   if (spec.text.size() > kMaxSpecBytes)
     fail(ErrorCode::kTooLong, "{}: expected at most {} bytes, got {}", kind_name(spec.kind), kMaxSpecBytes,
          spec.text.size());
+  if (spec.kind == GrammarSpec::Kind::kEbnf) refuse_beyond_unicode(spec.text);
   if (auto found = state_->find(spec)) return found;
   std::unique_lock turn(state_->compiling);
   if (auto found = state_->find(spec)) return found;
