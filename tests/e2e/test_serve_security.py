@@ -48,6 +48,32 @@ def test_key_file_has_rates_and_names(start_server, tmp_path):
     assert server.stop() == 0
 
 
+def test_keys_have_fair_shares_and_priorities(start_server, tmp_path):
+    """Six requests of one key do not stand before another key's first; a key of higher priority goes before both."""
+    path, log = tmp_path / "keys.json", tmp_path / "access.jsonl"
+    path.write_text(json.dumps({"keys": [{"key": "a", "name": "many"}, {"key": "b", "name": "one"}, {"key": "c", "name": "vip", "priority": -5}]}))
+    server = start_server("--api-keys-file", str(path), "--max-batch-size", "1", "--access-log", str(log))
+    threads = []
+
+    def ask(key, waiting):
+        body = {"prompt": "Once", "max_tokens": 20 if waiting else 300, "ignore_eos": True}
+        threads.append(threading.Thread(target=server.post, args=("/v1/completions", body), kwargs={"headers": bearer(key)}))
+        threads[-1].start()
+        for _ in range(500):
+            text = server.get("/metrics", headers=bearer("c"))[1]
+            if f'vllm:num_requests_waiting{{engine="0",model_name="smollm2"}} {waiting}\n' in text and "num_requests_running" in text:
+                return
+            time.sleep(0.01)
+
+    for i, key in enumerate("aaaaaabc"):
+        ask(key, i)
+    for thread in threads:
+        thread.join(120)
+    assert server.stop() == 0
+    order = [line["caller"] for line in map(json.loads, log.read_text().splitlines()) if line["route"] == "/v1/completions"]
+    assert len(order) == 8 and order.index("vip") <= 2 and order.index("one") <= order.index("vip") + 2, order
+
+
 @pytest.mark.parametrize("text", ['{"keys": []}', '{"keys": [{"key": ""}]}', '{"keys": [{"kay": "x"}]}', "[]", '{"keys": [{"key": "a b"}]}'])
 def test_bad_key_files_end_the_start(program, model, tmp_path, text):
     path = tmp_path / "keys.json"
