@@ -53,7 +53,7 @@ def turgo(model, args, *flags, isa=None) -> dict:
 
 def turgo_single(model, args, *flags, isa=None) -> dict:
     """Prefill of 512 and decode of 128 tokens, and what share of the limits, measured in the same process, they reach."""
-    r = turgo(model, args, "--prompt-tokens", 512, "--gen-tokens", 128, *flags, isa=isa)
+    r = turgo(model, args, "--prompt-tokens", 512, "--context", 1, "--gen-tokens", 128, *flags, isa=isa)
     return {"prefill 512": r["prefill_tok_s"], "decode 128": r["decode_tok_s"], "GB/s": r["read_bandwidth_gb_s"],
             "% of read": 100 * r["decode_bandwidth_share"], "% of peak": 100 * r["prefill"]["peak_share"]}
 
@@ -95,12 +95,11 @@ def depth(model, args):
     def ours(kind):
         return {"decode 64 at 4096": turgo(model, args, "--context", 4096, "--gen-tokens", 64, "--kv-type", kind)["decode_tok_s"]}
 
-    def peer(*flags):
-        return {"decode 64 at 4096": peer_llama.bench(native, best, ["-p", "0", "-n", "64", "-d", "4096", "-t", str(args.threads),
-                                                                    *flags])["decode", 64]}
+    def peer():
+        flags = ["-p", "0", "-n", "64", "-d", "4096", "-t", str(args.threads)]
+        return {"decode 64 at 4096": peer_llama.bench(native, best, flags)["decode", 64]}
     sides = [Side("turgo, int8 KV", lambda: ours("int8")), Side("turgo, bf16 KV", lambda: ours("bf16")),
-             Side(f"llama.cpp {BEST}, f16 KV", peer),
-             Side(f"llama.cpp {BEST}, q8_0 KV", lambda: peer("-ctk", "q8_0", "-ctv", "q8_0", "-fa", "on"))]
+             Side(f"llama.cpp {BEST}, f16 KV", peer)]
     theirs = tuple(s.name for s in sides[2:])
     return sides, [Goal("decode 64 at 4096", "turgo, int8 KV", theirs, 3), Goal("decode 64 at 4096", "turgo, bf16 KV", theirs, 2.3)]
 
