@@ -37,6 +37,16 @@ if(TURGO_TESTS)
   find_package(benchmark REQUIRED)
 endif()
 
+# turgo_portable: for what leaves this machine. Debian's fmt is a shared library only; its implementation is compiled in,
+# and the library, which then nothing needs, is left out. Only for the release that fmt_static.cpp was written for.
+add_library(turgo_portable INTERFACE)
+if(fmt_VERSION VERSION_GREATER_EQUAL 9 AND fmt_VERSION VERSION_LESS 10)
+  add_library(turgo_fmt OBJECT ${PROJECT_SOURCE_DIR}/cmake/fmt_static.cpp)
+  target_link_libraries(turgo_fmt PRIVATE turgo_flags)
+  target_link_libraries(turgo_portable INTERFACE turgo_fmt $<TARGET_OBJECTS:turgo_fmt>)
+  target_link_options(turgo_portable INTERFACE -Wl,--as-needed)
+endif()
+
 function(turgo_layer name)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)

@@ -5,6 +5,7 @@ import pathlib
 import re
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -19,6 +20,18 @@ def _path_from(variable):
     if not path.exists():
         pytest.fail(f"{variable}={value} does not exist")
     return path
+
+
+@pytest.fixture(scope="session")
+def package_python():
+    """The interpreter of the environment that has the packages turgo and turgo-lmdeploy-compat."""
+    return os.environ.get("TURGO_PYTHON") or pytest.skip("TURGO_PYTHON is not set; ./run test sets it")
+
+
+def pytest_configure():
+    """The installed package turgo can be imported here too: that environment has this Python's version."""
+    if os.environ.get("TURGO_PYTHON"):
+        sys.path += map(str, pathlib.Path(os.environ["TURGO_PYTHON"]).parents[1].glob("lib/python*/site-packages"))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import sys
 try:
     from turgo import pipeline
 except ImportError:
-    print("tutorial step 6: the Python package turgo is not built yet", file=sys.stderr)
+    print("tutorial step 6: the Python package turgo is not installed here", file=sys.stderr)
     sys.exit(2)
 
 pipe = pipeline(os.environ["MODEL"])

@@ -5,7 +5,7 @@ import sys
 try:
     from turgo import TurbomindEngineConfig, pipeline
 except ImportError:
-    print("tutorial step 7: the Python package turgo is not built yet", file=sys.stderr)
+    print("tutorial step 7: the Python package turgo is not installed here", file=sys.stderr)
     sys.exit(2)
 
 backend_config = TurbomindEngineConfig(cache_max_entry_count=0.2)

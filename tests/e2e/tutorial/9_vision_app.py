@@ -6,7 +6,10 @@ try:
     import gradio
     from turgo import TurbomindEngineConfig, pipeline
 except ImportError as error:
-    print(f"tutorial step 9: {error.name} is missing; the Python package turgo is not built yet", file=sys.stderr)
+    print(f"tutorial step 9: {error.name} is not installed here", file=sys.stderr)
+    sys.exit(2)
+if "VISION_MODEL" not in os.environ:
+    print("tutorial step 9: vision models are not built yet", file=sys.stderr)
     sys.exit(2)
 
 pipe = pipeline(os.environ["VISION_MODEL"], backend_config=TurbomindEngineConfig(session_len=8192))

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""What the Python package costs, on this machine:
+
+    build/python-venv/bin/python bench/python.py MODEL [--limit import|ready|batch|leak …]
+
+import   time and memory of `import turgo` in fresh interpreters (limits: 150 ms, 40 MB)
+ready    pipeline(MODEL) until it can answer, page cache warm (300 ms)
+batch    16 prompts through pipe() beside the C interface's program in the same run, interleaved (3 %)
+leak     resident memory per create/destroy of a pipeline, slope over the last half (10 KB)
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+MEASURE_IMPORT = """
+import resource, time
+before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+import turgo
+print(1000 * (time.perf_counter() - start), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024)
+"""
+MEASURE_READY = """
+import sys, time, turgo
+times = []
+for _ in range(5):
+    start = time.perf_counter()
+    pipe = turgo.pipeline(sys.argv[1])
+    times.append(1000 * (time.perf_counter() - start))
+    pipe.close()
+print(*times)
+"""
+
+
+def fresh(code, *words):
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    return [float(x) for x in done.stdout.split()]
+
+
+def measure_import(_):
+    rows = [fresh(MEASURE_IMPORT) for _ in range(9)]
+    return {"import ms": statistics.median(r[0] for r in rows), "import MB": max(r[1] for r in rows)}, \
+           {"import ms": 150, "import MB": 40}
+
+
+def measure_ready(args):
+    times = fresh(MEASURE_READY, args.model)
+    return {"ready ms": statistics.median(times)}, {"ready ms": 300}
+
+
+def measure_batch(args):
+    """Tokens per second of 16 prompts with 128 new tokens each. The other side is the engine itself, driven by the
+    program's `bench throughput`-like loop: `turgo generate` can not batch, so the C++ of Answers collects whole answers
+    with no Python in between (`_turgo.Answers(whole=True)` waited for once)."""
+    import turgo
+    from turgo import _turgo
+    pipe = turgo.pipeline(args.model)
+    prompts = [f"Write {i + 2} lines about rivers." for i in range(16)]
+    config = turgo.GenerationConfig(max_new_tokens=128, ignore_eos=True, temperature=0)
+    ids = [pipe.prompt_ids(p) for p in prompts]
+
+    def bare():
+        answers, options = _turgo.Answers(True), config.to_options()
+        for i, one in enumerate(ids):
+            answers.submit(i, pipe._model, one, False, options, "", None)
+        left = 16
+        while left:
+            left -= len(answers.next(60))
+
+    def calls():
+        pipe(prompts, config)
+
+    def streams():
+        for _ in pipe.stream_infer(prompts, config):
+            pass
+
+    times = {f.__name__: [] for f in (bare, calls, streams)}
+    for round_ in range(args.rounds + 1):
+        for f in (bare, calls, streams) if round_ % 2 else (streams, calls, bare):
+            start = time.perf_counter()
+            f()
+            if round_:
+                times[f.__name__].append(time.perf_counter() - start)
+    pipe.close()
+    best = {name: min(values) for name, values in times.items()}
+    return {"bare tokens/s": 2048 / best["bare"], "pipe() costs %": 100 * (best["calls"] / best["bare"] - 1),
+            "stream_infer costs %": 100 * (best["streams"] / best["bare"] - 1)}, \
+           {"pipe() costs %": 3, "stream_infer costs %": 3}
+
+
+def resident_kb():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 1024
+
+
+def measure_leak(args):
+    import turgo
+    rows = []
+    for i in range(args.cycles):
+        with turgo.pipeline(args.model) as pipe:
+            if i % 100 == 0:
+                pipe("Hi", max_new_tokens=2)
+        rows.append(resident_kb())
+    half = rows[len(rows) // 2:]
+    slope = (statistics.mean(half[-20:]) - statistics.mean(half[:20])) / (len(half) - 20)
+    return {"leak KB per cycle": slope}, {"leak KB per cycle": 10}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--only", nargs="*", default=["import", "ready", "batch", "leak"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cycles", type=int, default=1000)
+    args = parser.parse_args()
+    failed = False
+    for name in args.only:
+        values, limits = globals()[f"measure_{name}"](args)
+        for key, value in values.items():
+            bad = key in limits and value > limits[key]
+            failed |= bad
+            print(f"{key:24}{value:10.2f}" + (f"   limit {limits[key]}{'  EXCEEDED' if bad else ''}" if key in limits else ""),
+                  flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+printf 'Please tell me a story\n\nexit\n\n' | lmdeploy serve api_client http://localhost:23333
