@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """What the Python package costs, on this machine:
 
-    build/python-venv/bin/python bench/python.py MODEL [--limit import|ready|batch|leak …]
+    build/python-venv/bin/python bench/python.py MODEL [--only import ready batch leak]
 
 import   time and memory of `import turgo` in fresh interpreters (limits: 150 ms, 40 MB)
 ready    pipeline(MODEL) until it can answer, page cache warm (300 ms)
-batch    16 prompts through pipe() beside the C interface's program in the same run, interleaved (3 %)
+batch    16 prompts through pipe() and stream_infer() beside C++ alone in the same run, interleaved (3 %)
 leak     resident memory per create/destroy of a pipeline, slope over the last half (10 KB)
 """
 import argparse
@@ -51,9 +51,9 @@ def measure_ready(args):
 
 
 def measure_batch(args):
-    """Tokens per second of 16 prompts with 128 new tokens each. The other side is the engine itself, driven by the
-    program's `bench throughput`-like loop: `turgo generate` can not batch, so the C++ of Answers collects whole answers
-    with no Python in between (`_turgo.Answers(whole=True)` waited for once)."""
+    """Tokens per second of 16 prompts with 128 new tokens each, interleaved in one process. `bare`: C++ alone collects the
+    answers (Answers(whole), with token ids made before), and Python sleeps in a few long waits. Beside it the two ways
+    that scripts go."""
     import turgo
     from turgo import _turgo
     pipe = turgo.pipeline(args.model)

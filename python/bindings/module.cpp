@@ -18,12 +18,12 @@ NB_MODULE(_turgo, m) {
   namespace nb = nanobind;
   nb::set_leak_warnings(false);  // objects that live until the interpreter ends are no leak
   m.doc() = "Turgo's C++ engine; use the module turgo";
-  m.attr("__version__") = TURGO_VERSION;
   turgo::python::bind_errors(m);
   turgo::python::bind_options(m);
   turgo::python::bind_tokenizer(m);
   turgo::python::bind_model(m);
   turgo::python::bind_answers(m);
+  m.def("version", [] { return TURGO_VERSION; });
   m.def("list_chat_templates", [] {
     nb::list names;
     for (const std::string& name : turgo::list_builtin_chat_templates()) names.append(name.c_str());

@@ -36,9 +36,10 @@ struct PyTokenizer {
     return ids;
   }
   // Ill-formed UTF-8 (a character that was cut) becomes U+FFFD.
-  nb::object decode(const nb::object& ids, bool skip_special_tokens) const {
+  nb::str decode(const nb::object& ids, bool skip_special_tokens) const {
     std::string bytes = tokenizer->decode(to_ids(ids, "ids"), skip_special_tokens);
-    return nb::steal(PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "replace"));
+    return nb::steal<nb::str>(
+        PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "replace"));
   }
 };
 

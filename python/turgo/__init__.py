@@ -5,7 +5,7 @@
     print(pipe(['What is gravity?', '上海是']))
 """
 
-from ._turgo import __version__, list_chat_templates
+from ._turgo import list_chat_templates, version
 from .client import APIClient, client, serve
 from .config import ChatTemplateConfig, EngineConfig, GenerationConfig, PytorchEngineConfig, TurbomindEngineConfig
 from .errors import TurgoError
@@ -19,6 +19,8 @@ __all__ = [
     "Session", "Tokenizer", "TurbomindEngineConfig", "TurgoError", "__version__", "client", "list_models", "pipeline",
     "serve",
 ]
+
+__version__: str = version()
 
 
 def list_models() -> list[str]:

@@ -186,7 +186,7 @@ def _drain(process: subprocess.Popen[bytes]) -> None:
     """Whatever else it writes must not fill the pipe."""
     assert process.stdout is not None
     with process.stdout as stream:
-        while stream.read1():
+        while stream.readline():
             pass
 
 

@@ -29,7 +29,7 @@ class GenerationConfig(GenerationOptions):
     do_sample: False picks the likeliest token, whatever temperature says
     random_seed: the same as seed
     stop_words: further strings that end the answer, as stop
-    bad_words: words of one token that may not appear
+    bad_words: words of one token whose tokens, with and without a space in front, may not appear
     """
 
     n: int = 1
