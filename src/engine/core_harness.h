@@ -41,7 +41,7 @@ struct CollectingSink : EventSink {
 class CoreHarness {
  public:
   explicit CoreHarness(int32_t num_blocks = 64, EngineConfig config = small_config(),
-                       ModelLimits limits = FakeRunner::small_limits())
+                       const ModelLimits& limits = FakeRunner::small_limits())
       : runner(num_blocks, limits), core(config, limits, num_blocks) {}
 
   static EngineConfig small_config() {

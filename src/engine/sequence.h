@@ -24,7 +24,7 @@ class EventSink {
   virtual ~EventSink() = default;
   virtual void push(StreamEvent event) = 0;
   // Logits of the rows [first_index, …) for compute_logits.
-  virtual void push_logits(int32_t first_index, std::vector<float> rows) { (void)first_index, (void)rows; }
+  virtual void push_logits(int32_t /*first_index*/, std::vector<float> /*rows*/) {}
 };
 
 struct Session;
