@@ -4,7 +4,12 @@
 #                                   something else: *_test.cpp -> turgo_NAME_test (ctest), *_bench.cpp ->
 #                                   turgo_NAME_bench, *_fuzz.cpp -> one replay test and one libFuzzer target each.
 
-find_package(fmt REQUIRED)
+if(TURGO_KERNELS_ONLY)  # they need no library, and of core/ one header
+  add_library(fmt::fmt INTERFACE IMPORTED)
+  add_library(turgo_core INTERFACE)
+else()
+  find_package(fmt REQUIRED)
+endif()
 find_package(Threads REQUIRED)
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
@@ -33,8 +38,12 @@ endif()
 if(TURGO_TESTS)
   enable_testing()
   include(GoogleTest)
-  find_package(GTest REQUIRED)
-  find_package(benchmark REQUIRED)
+  if(TURGO_KERNELS_ONLY)
+    add_subdirectory(/usr/src/googletest ${CMAKE_BINARY_DIR}/googletest EXCLUDE_FROM_ALL)  # libgtest-dev has the sources
+  else()
+    find_package(GTest REQUIRED)
+    find_package(benchmark REQUIRED)
+  endif()
 endif()
 
 # turgo_portable: for what leaves this machine. Debian's fmt is a shared library only; its implementation is compiled in,
@@ -72,7 +81,7 @@ function(turgo_layer name)
     target_compile_definitions(turgo_${name}_test PRIVATE TURGO_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     gtest_discover_tests(turgo_${name}_test DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES TEST_PREFIX "${name}." PROPERTIES LABELS unit TIMEOUT 600)
   endif()
-  if(TURGO_TESTS AND benches)
+  if(TURGO_TESTS AND benches AND NOT TURGO_KERNELS_ONLY)
     add_executable(turgo_${name}_bench ${benches})
     target_link_libraries(turgo_${name}_bench PRIVATE turgo_${name} benchmark::benchmark benchmark::benchmark_main)
     target_compile_definitions(turgo_${name}_bench PRIVATE TURGO_SOURCE_DIR="${PROJECT_SOURCE_DIR}")

@@ -36,6 +36,7 @@ Json report() {
     out["kernels_usable"].push_back((*table)->isa);
   const KernelTable* chosen = select_kernels(std::getenv("TURGO_ISA"));
   out["kernels_chosen"] = chosen ? chosen->isa : "none: TURGO_ISA names kernels that this CPU can not run";
+  if (const char* warning = kernel_warning()) out["kernels_warning"] = warning;
   out["logical_cpus"] = host.logical_cpus;
   out["usable_cores"] = host.usable_cores;
   out["memory_gb"] = std::round(static_cast<double>(host.memory_bytes) / 1e8) / 10;

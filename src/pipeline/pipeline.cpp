@@ -121,6 +121,7 @@ LoadedModel load_with_progress(const std::shared_ptr<const ModelFile>& file, Loa
 
 const KernelTable& chosen_kernels() {
   const char* isa = std::getenv("TURGO_ISA");
+  if (const char* warning = kernel_warning()) log_warning("{}", warning);
   if (const KernelTable* kernels = select_kernels(isa)) return *kernels;
   fail(ErrorCode::kInvalidArgument,
        "TURGO_ISA={}: expected the name of kernels that this CPU can run; `turgo check_env` lists them",

@@ -1,14 +1,21 @@
 // Attention at SmolLM2's shape (9 heads, 3 kv heads, head_dim 64), one thread, best table of this CPU
 // (TURGO_ISA names another). Decode: GB/s of pages read, over 30 layers so that the caches hold none of it.
-// Prefill: FLOP/s of the causal half, 4 * head_dim per visible key.
+// Prefill: FLOP/s of the causal half, 4 * head_dim per visible key. %read and %peak are shares of
+// bench_limits.h: the peak is that of bf16 products for bf16 pages where the ISA has them, else of f32 (what
+// V is multiplied in).
 #include <benchmark/benchmark.h>
 
 #include "kernels/cpu/attention_test_cache.h"
+#include "kernels/cpu/bench_limits.h"
 
 namespace turgo {
 namespace {
 
 constexpr int kHeadDim = 64, kGroup = 3, kKvHeads = 3;
+
+benchmark::Counter per_second(double amount) {
+  return {amount, benchmark::Counter::kIsIterationInvariantRate};
+}
 
 AttentionArgs make_args(TestCache& cache, int first_index, int num_queries, const float* q, float* out) {
   AttentionArgs a;
@@ -54,24 +61,10 @@ void decode(benchmark::State& state, KvType type) {
     benchmark::DoNotOptimize(out.data());
   }
   state.SetLabel(table.isa);
-  state.counters["GB/s"] = benchmark::Counter(
-      static_cast<double>(cache.geometry.page_bytes()) * depth / kKvBlockTokens * layers * 1e-9,
-      benchmark::Counter::kIsIterationInvariantRate);
+  const double bytes = static_cast<double>(cache.geometry.page_bytes()) * depth / kKvBlockTokens * layers;
+  state.counters["GB/s"] = per_second(bytes * 1e-9);
+  state.counters["%read"] = per_second(100 * bytes / bench_limits().read_bytes);
 }
-
-// The roofline of decode at depth 4,096 in bf16: the same bytes, only read.
-void read_memory(benchmark::State& state) {
-  std::vector<float> data(static_cast<size_t>(state.range(0)) / sizeof(float), 1.f);
-  for (auto _ : state) {
-    float sums[64] = {};
-    for (size_t i = 0; i < data.size(); i += 64) {
-      for (size_t j = 0; j < 64; ++j) sums[j] += data[i + j];
-    }
-    benchmark::DoNotOptimize(sums);
-  }
-  state.SetBytesProcessed(state.iterations() * state.range(0));
-}
-BENCHMARK(read_memory)->Arg(96 << 20)->Unit(benchmark::kMillisecond);
 
 void prefill(benchmark::State& state, KvType type) {
   const KernelTable& table = *select_kernels(nullptr);
@@ -84,8 +77,10 @@ void prefill(benchmark::State& state, KvType type) {
     benchmark::DoNotOptimize(out.data());
   }
   state.SetLabel(table.isa);
-  state.counters["GFLOP/s"] = benchmark::Counter(2.0 * tokens * (tokens + 1) * kGroup * kHeadDim * 1e-9,
-                                                 benchmark::Counter::kIsIterationInvariantRate);
+  const double flops = 2.0 * tokens * (tokens + 1) * kGroup * kHeadDim;
+  const double peak = type == KvType::kBF16 ? bench_limits().bf16_ops : bench_limits().f32_ops;
+  state.counters["GFLOP/s"] = per_second(flops * 1e-9);
+  if (peak > 0) state.counters["%peak"] = per_second(100 * flops / peak);
 }
 
 void kv_store(benchmark::State& state, KvType type) {

@@ -12,7 +12,7 @@ int64_t activation_tile(Precision p) {
   return p == Precision::kInt8 ? kInt8Tile : kFloatTile;
 }
 
-int64_t activation_bytes(Precision p, int64_t m, int64_t k) {
+[[maybe_unused]] int64_t activation_bytes(Precision p, int64_t m, int64_t k) {
   return padded_activation_bytes(p, activation_tile(p), m, k);
 }
 

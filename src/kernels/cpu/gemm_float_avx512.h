@@ -227,19 +227,19 @@ void fma_f32(const float* w, const uint8_t* record, Sums& sums) {
   save_sums<T>(acc, sums);
 }
 
-// The same with bf16 activations widened to f32.
-template <int T>
+// The same with bf16 activations widened to f32. Strides of the record in bytes: of a pair of k, of a token.
+template <int T, int kPairStride = 4 * T, int kTokenStride = 4>
 void fma_bf16(const float* w, const uint8_t* record, Sums& sums) {
   __m512 acc[T][2];
   load_sums<T>(sums, acc);
 #pragma GCC unroll 1
   for (int k = 0; k < kGroupK; ++k) {
     __m512 w0 = _mm512_loadu_ps(w + k * 32), w1 = _mm512_loadu_ps(w + k * 32 + 16);
-    const uint8_t* x = record + bf16_pair(k) * 4 * T + bf16_side(k) * 2;
+    const uint8_t* x = record + bf16_pair(k) * kPairStride + bf16_side(k) * 2;
 #pragma GCC unroll 12
     for (int t = 0; t < T; ++t) {
       uint16_t bits;
-      __builtin_memcpy(&bits, x + t * 4, 2);
+      __builtin_memcpy(&bits, x + t * kTokenStride, 2);
       __m512 a =
           _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int32_t>(static_cast<uint32_t>(bits) << 16)));
       acc[t][0] = _mm512_fmadd_ps(w0, a, acc[t][0]);
@@ -321,7 +321,7 @@ template <DType D>
 }
 
 template <DType D>
-void tile_floats(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t record_bytes, int64_t groups,
+void tile_floats(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t record_stride, int64_t groups,
                  FmaGroup fma, const TileOutput& out) {
   alignas(64) float w[kGroupK * kPanelRows];
   Sums sums;
@@ -331,7 +331,7 @@ void tile_floats(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t 
     for (int i = 0; i < float_group_bytes_of<D>; i += 64) {
       _mm_prefetch(reinterpret_cast<const char*>(panel + kPrefetchAhead + i), _MM_HINT_T0);
     }
-    fma(widen_group<D>(panel, w), tile + g * record_bytes * tokens, sums);
+    fma(widen_group<D>(panel, w), tile + g * record_stride, sums);
   }
   store_tile(sums, tokens, out);
 }
@@ -353,7 +353,7 @@ void gemm_float(const GemmArgs& a) {
   run_tiles(
       a, kFloatTile,
       [=](int tokens, const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
-        tile_floats<D>(tokens, panel, tile, record_bytes, groups, fma[tokens - 1], out);
+        tile_floats<D>(tokens, panel, tile, record_bytes * tokens, groups, fma[tokens - 1], out);
       });
 }
 

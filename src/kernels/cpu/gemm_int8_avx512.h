@@ -13,16 +13,35 @@ namespace {
 
 constexpr int64_t kInt8Tile = 6;
 
-// acc[t][h] += dot of words kFirst … of one half of k (or all) with the tokens' quants.
-template <DType D, int T, int kWord>
-[[gnu::always_inline]] inline void dot_word(const uint8_t* group, const uint8_t* record,
+// A kInt8 record of T tokens as packed_activations.h draws it. Whoever lays quants out otherwise (AMX) brings
+// a type of its own with these functions.
+template <int T>
+struct WordMajorRecord {
+  const uint8_t* at;
+  [[gnu::always_inline]] int32_t quad(int word, int t) const {
+    int32_t a;
+    __builtin_memcpy(&a, at + (word * T + t) * 4, 4);
+    return a;
+  }
+  [[gnu::always_inline]] float scale(int t) const { return floats()[t]; }
+  [[gnu::always_inline]] float scaled_sum(int t) const { return floats()[T + t]; }
+  [[gnu::always_inline]] int32_t minus_8_sum(int t) const { return ints()[t]; }
+  [[gnu::always_inline]] int32_t minus_8_low(int t) const { return ints()[T + t]; }
+  [[gnu::always_inline]] void next() { at += kInt8GroupBytes * T; }
+
+ private:
+  [[gnu::always_inline]] const float* floats() const { return reinterpret_cast<const float*>(at + 32 * T); }
+  [[gnu::always_inline]] const int32_t* ints() const { return reinterpret_cast<const int32_t*>(at + 40 * T); }
+};
+
+// acc[t][h] += dot of one word with the tokens' quants.
+template <DType D, int T, int kWord, class Record>
+[[gnu::always_inline]] inline void dot_word(const uint8_t* group, const Record& record,
                                             __m512i (&acc)[T][2]) {
   __m512i w0 = quants<D, kWord>(group, 0), w1 = quants<D, kWord>(group, 1);
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
-    int32_t a;
-    __builtin_memcpy(&a, record + (kWord * T + t) * 4, 4);
-    __m512i x = _mm512_set1_epi32(a);
+    __m512i x = _mm512_set1_epi32(record.quad(kWord, t));
     acc[t][0] = _mm512_dpbusd_epi32(acc[t][0], w0, x);
     acc[t][1] = _mm512_dpbusd_epi32(acc[t][1], w1, x);
   }
@@ -40,15 +59,13 @@ template <int kOffset>
   return x;
 }
 
-template <DType D, int T>
-[[gnu::always_inline]] inline void add_group(const uint8_t* block, const uint8_t* group,
-                                             const uint8_t* record, __m512 (&sum)[T][2]) {
+template <DType D, int T, class Record>
+[[gnu::always_inline]] inline void add_group(const uint8_t* block, const uint8_t* group, const Record& record,
+                                             __m512 (&sum)[T][2]) {
   constexpr QuantFormat f = quant_format(D);
-  const auto* scales = reinterpret_cast<const float*>(record + 32 * T);
-  const auto* offsets = reinterpret_cast<const int32_t*>(record + 40 * T);
   __m512i acc[T][2];
 #pragma GCC unroll 8
-  for (int t = 0; t < T; ++t) acc[t][0] = acc[t][1] = initial<f.offset>(offsets[t]);
+  for (int t = 0; t < T; ++t) acc[t][0] = acc[t][1] = initial<f.offset>(record.minus_8_sum(t));
   dot_word<D, T, 0>(group, record, acc);
   dot_word<D, T, 4>(group, record, acc);
   dot_word<D, T, 1>(group, record, acc);
@@ -60,32 +77,30 @@ template <DType D, int T>
   Scales s = load_scales<D>(block, group);
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
-    __m512 scale = _mm512_set1_ps(scales[t]);
+    __m512 scale = _mm512_set1_ps(record.scale(t));
 #pragma GCC unroll 2
     for (int h = 0; h < 2; ++h) {
       sum[t][h] =
           _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[t][h]), _mm512_mul_ps(s.scale[0][h], scale), sum[t][h]);
       if constexpr (f.has_min)
-        sum[t][h] = _mm512_fnmadd_ps(s.min[0][h], _mm512_set1_ps(scales[T + t]), sum[t][h]);
+        sum[t][h] = _mm512_fnmadd_ps(s.min[0][h], _mm512_set1_ps(record.scaled_sum(t)), sum[t][h]);
     }
   }
 }
 
 // Sub-scales per 16 k: the two halves are two terms, first half first.
-template <DType D, int T>
+template <DType D, int T, class Record>
 [[gnu::always_inline]] inline void add_half_groups(const uint8_t* block, const uint8_t* group,
-                                                   const uint8_t* record, __m512 (&sum)[T][2]) {
+                                                   const Record& record, __m512 (&sum)[T][2]) {
   constexpr QuantFormat f = quant_format(D);
-  const auto* scales = reinterpret_cast<const float*>(record + 32 * T);
-  const auto* offsets = reinterpret_cast<const int32_t*>(record + 40 * T);
   Scales s = load_scales<D>(block, group);
 #pragma GCC unroll 2
   for (int i = 0; i < 2; ++i) {
     __m512i acc[T][2];
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      int32_t low = offsets[T + t];
-      acc[t][0] = acc[t][1] = initial<f.offset>(i == 0 ? low : offsets[t] - low);
+      int32_t low = record.minus_8_low(t);
+      acc[t][0] = acc[t][1] = initial<f.offset>(i == 0 ? low : record.minus_8_sum(t) - low);
     }
     if (i == 0) {
       dot_word<D, T, 0>(group, record, acc);
@@ -100,15 +115,16 @@ template <DType D, int T>
     }
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
-      __m512 scale = _mm512_set1_ps(scales[t]);
+      __m512 scale = _mm512_set1_ps(record.scale(t));
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
         sum[t][h] =
             _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[t][h]), _mm512_mul_ps(s.scale[i][h], scale), sum[t][h]);
       }
       if constexpr (f.has_min) {
-        int32_t low = offsets[T + t];
-        float minus_sum = static_cast<float>(i == 0 ? low : offsets[t] - low) * 0.125f * scales[t];
+        int32_t low = record.minus_8_low(t);
+        float minus_sum =
+            static_cast<float>(i == 0 ? low : record.minus_8_sum(t) - low) * 0.125f * record.scale(t);
 #pragma GCC unroll 2
         for (int h = 0; h < 2; ++h) {
           sum[t][h] = _mm512_fmadd_ps(s.min[i][h], _mm512_set1_ps(minus_sum), sum[t][h]);
@@ -118,8 +134,9 @@ template <DType D, int T>
   }
 }
 
-template <DType D, int T>
-void tile_int8(const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
+template <DType D, int T, class Record>
+[[gnu::always_inline]] inline void sum_tile(const uint8_t* panel, Record record, int64_t groups,
+                                            const TileOutput& out) {
   constexpr QuantFormat f = quant_format(D);
   constexpr QuantLayout l = quant_layout(D);
   __m512 sum[T][2];
@@ -128,17 +145,22 @@ void tile_int8(const uint8_t* panel, const uint8_t* tile, int64_t groups, const 
   for (int64_t b = 0; b < groups; b += l.groups_per_block, panel += l.block_bytes) {
     const uint8_t* group = panel + l.head_bytes;
 #pragma GCC unroll 1
-    for (int g = 0; g < l.groups_per_block; ++g, group += l.group_bytes, tile += kInt8GroupBytes * T) {
+    for (int g = 0; g < l.groups_per_block; ++g, group += l.group_bytes, record.next()) {
       prefetch_group<D>(group);
       if constexpr (f.half_scales) {
-        add_half_groups<D, T>(panel, group, tile, sum);
+        add_half_groups<D, T>(panel, group, record, sum);
       } else {
-        add_group<D, T>(panel, group, tile, sum);
+        add_group<D, T>(panel, group, record, sum);
       }
     }
   }
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) store_tile_row(sum[t][0], sum[t][1], t, out);
+}
+
+template <DType D, int T>
+void tile_int8(const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
+  sum_tile<D, T>(panel, WordMajorRecord<T>{tile}, groups, out);
 }
 
 template <DType D>

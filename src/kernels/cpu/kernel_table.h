@@ -1,7 +1,7 @@
 // Everything the CPU back end computes, as one table of plain functions. Each ISA file (scalar, avx2,
-// avxvnni, avx512, …) exports one KernelTable; select.cpp picks one at start by CPUID (TURGO_ISA=name forces
-// one). Kernels never throw, allocate nothing and know no threads: callers give each thread its panels,
-// tokens or heads.
+// avxvnni, avx512, amx, neon) exports one KernelTable; select.cpp picks one at start by CPUID (TURGO_ISA=name
+// forces one). Kernels never throw, allocate nothing and know no threads: callers give each thread its
+// panels, tokens or heads.
 //
 // Batch invariance (a law, tested bit for bit): the result for one token does not depend on m, on the other
 // tokens, or on how panels and tokens are split over threads. Inside a group of 32 sums are int32; across
@@ -109,5 +109,8 @@ const KernelTable* select_kernels(const char* requested);
 
 // Every table that this CPU can run, scalar first: what tests iterate over. Ends with nullptr.
 const KernelTable* const* usable_kernel_tables();
+
+// Why a table that this CPU should run is not among them: it failed its self check. nullptr: none did.
+const char* kernel_warning();
 
 }  // namespace turgo

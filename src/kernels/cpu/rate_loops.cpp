@@ -86,6 +86,24 @@ __attribute__((target("avx2"))) int64_t read_ymm(const std::byte* data, int64_t 
   return lanes[0] + lanes[1] + lanes[2] + lanes[3];
 }
 
+// Four sum tiles: a tile product takes 16 cycles and has a latency of 52.
+#define TILE_INT8(r) "tdpbssd %%tmm7, %%tmm6, %%tmm" #r "\n"
+#define TILE_BF16(r) "tdpbf16ps %%tmm7, %%tmm6, %%tmm" #r "\n"
+#define FOURTEEN_TILES(op) op(0) op(1) op(2) op(3) op(0) op(1) op(2) op(3) op(0) op(1) op(2) op(3) op(0) op(1)
+#define TURGO_TILE_LOOP(name, op)                                                          \
+  __attribute__((target("amx-tile,amx-int8,amx-bf16"))) void name(int64_t rounds) {        \
+    struct alignas(64) {                                                                   \
+      uint8_t palette = 1, reserved[15] = {};                                              \
+      uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};                               \
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};                                 \
+    } config;                                                                              \
+    __asm__ volatile("ldtilecfg %0\ntilezero %%tmm6\ntilezero %%tmm7" ::"m"(config));      \
+    for (int64_t i = 0; i < rounds; ++i) __asm__ volatile(FOURTEEN_TILES(op)::: "memory"); \
+    __asm__ volatile("tilerelease");                                                       \
+  }
+TURGO_TILE_LOOP(tile_int8, TILE_INT8)
+TURGO_TILE_LOOP(tile_bf16, TILE_BF16)
+
 struct Loop {
   const char* isa;
   RateKind kind;
@@ -97,7 +115,8 @@ constexpr Loop kLoops[] = {
     {"avx512", RateKind::kF32, zmm_f32, 16},   {"avxvnni", RateKind::kInt8, ymm_int8, 32},
     {"avxvnni", RateKind::kBF16, ymm_f32, 8},  {"avxvnni", RateKind::kF32, ymm_f32, 8},
     {"avx2", RateKind::kInt8, ymm_madd, 32},   {"avx2", RateKind::kBF16, ymm_f32, 8},
-    {"avx2", RateKind::kF32, ymm_f32, 8},
+    {"avx2", RateKind::kF32, ymm_f32, 8},      {"amx", RateKind::kInt8, tile_int8, 16384},
+    {"amx", RateKind::kBF16, tile_bf16, 8192}, {"amx", RateKind::kF32, zmm_f32, 16},
 };
 #endif
 
@@ -117,7 +136,7 @@ double run_rate_loop([[maybe_unused]] const char* isa, [[maybe_unused]] RateKind
 
 int64_t read_all([[maybe_unused]] const char* isa, const std::byte* data, int64_t bytes) {
 #if defined(__x86_64__)
-  if (std::strcmp(isa, "avx512") == 0) return read_zmm(data, bytes);
+  if (std::strcmp(isa, "avx512") == 0 || std::strcmp(isa, "amx") == 0) return read_zmm(data, bytes);
   if (std::strncmp(isa, "avx", 3) == 0) return read_ymm(data, bytes);
 #endif
   return read_words(data, bytes);
