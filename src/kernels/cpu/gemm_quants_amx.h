@@ -205,10 +205,12 @@ void sum_block(Tiles& tiles, const uint8_t* panel, const uint8_t* activations, i
         int64_t tokens = num_tokens - t < kTokens ? num_tokens - t : kTokens;
         const uint8_t* record = activations + t / kTokens * bytes + g * group_bytes(P) * tokens;
         int slots = static_cast<int>(count) * C::kParts;
-        if (tokens > kTokens / 2) {
-          add_slots<D, P, kTokens>(tiles, weights, record, tokens, slots, sums[t] + 16 * half);
+        float* to = sums[t] + 16 * half;
+        constexpr int kFew = P == Precision::kBF16 ? kTokens / 2 : kTokens;  // int8 tiles are full
+        if (tokens <= kFew) {
+          add_slots<D, P, kFew>(tiles, weights, record, tokens, slots, to);
         } else {
-          add_slots<D, P, kTokens / 2>(tiles, weights, record, tokens, slots, sums[t] + 16 * half);
+          add_slots<D, P, kTokens>(tiles, weights, record, tokens, slots, to);
         }
       }
     }
