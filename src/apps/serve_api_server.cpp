@@ -63,6 +63,7 @@ void fill(ServeApi& o, OptionList& list) {
            "Host names beside localhost that a loopback server answers to")
       .label("HOST");
   list.add("api_prefix", &o.api.api_prefix, "in front of every route").label("PATH");
+  list.add("no_web", &o.api.no_web, "serve no web page at /");
   list.add("max_queue", &o.pipeline.max_queue, "requests that may wait; more are answered 429")
       .range(0, 1 << 20)
       .label("N")

@@ -17,6 +17,12 @@ std::string host_of(std::string_view text) {
   return host;
 }
 
+// Whether a page calls the server that it came from; the Host is one that we know by then.
+bool is_same_host(std::string_view origin, std::string_view host) {
+  size_t scheme = origin.find("://");
+  return scheme != std::string_view::npos && origin.substr(scheme + 3) == host;
+}
+
 bool is_loopback_name(const std::string& host) {
   return host == "localhost" || host == "127.0.0.1" || host == "[::1]" || host.ends_with(".localhost");
 }
@@ -81,7 +87,8 @@ std::string Access::check_origin(const HttpRequest& head) const {
     return fmt::format("the Host {} is none of this machine's loopback; --allowed-hosts allows it",
                        quote(host));
   std::string_view origin = head.field("origin");
-  if (!origin.empty() && !is_loopback_name(host_of(origin)) && !allows_origin(origin))
+  if (!origin.empty() && !is_same_host(origin, head.field("host")) && !is_loopback_name(host_of(origin)) &&
+      !allows_origin(origin))
     return fmt::format("pages of {} may not call this server; --allow-origins allows it", quote(origin));
   return "";
 }

@@ -126,6 +126,8 @@ void ApiServer::finished(const HttpLogEntry& entry) {
   bool is_probe = known && known->info.is_open && entry.status == 200;
   if (!is_probe)
     for (const Observer& observer : observers_) observer(entry, route);
+  // A visit of the web page is forty files: only what goes wrong with one is worth a line.
+  if (known && known->path == "/assets/{name*}" && entry.status < 400) return;
   log_info("{} {} {} {} bytes {:.3f} s{}", entry.method, quote(entry.path), entry.status, entry.bytes,
            entry.seconds, entry.aborted ? " (the client left)" : "");
 }

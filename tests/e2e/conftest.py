@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from web_browser import browser, model_folder, open_page, site  # noqa: F401  the web page's fixtures
 
 
 def _path_from(variable):

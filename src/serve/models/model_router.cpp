@@ -110,6 +110,8 @@ ModelRouter::ModelRouter(std::vector<ModelSpec> models, RouterConfig config)
   }
   add_routes();
   add_ollama_routes();
+  if (!config_.api.no_web)
+    for (RouteTable* table : {&own_, &front_.routes()}) add_web_routes(*table, config_.api.api_prefix);
   if (config_.idle_seconds > 0) begin_watching();
 }
 
