@@ -437,7 +437,8 @@ void Connection::respond(HttpResponse response) {
   CHECK(!began_);
   began_ = true;
   put_head(response.head);
-  if (response.head.status != 204 && response.head.status != 304) out_ += fmt::format("Content-Length: {}\r\n", response.body.size());
+  if (response.head.status != 204 && response.head.status != 304)
+    out_ += fmt::format("Content-Length: {}\r\n", response.body.size());
   out_ += "\r\n";
   log_.bytes += response.body.size();
   if (!is_head_) out_ += response.body;
