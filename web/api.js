@@ -38,7 +38,8 @@ export class Api {
     if (body) headers['Content-Type'] = 'application/json';
     let response;
     try {
-      response = await fetch(path, { method: body ? 'POST' : 'GET', headers, body: body && JSON.stringify(body), signal, cache: 'no-store' });
+      const method = body ? 'POST' : 'GET';
+      response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal, cache: 'no-store' });
     } catch (error) {
       if (error.name === 'AbortError' || error.name === 'TimeoutError') throw error;
       throw new ConnectionError(error.message);
@@ -63,7 +64,8 @@ export class Api {
 
   // The chunks of a streamed answer. Throws ApiError, ConnectionError, AbortError.
   async* chat(body, signal) {
-    const response = await this.send('v1/chat/completions', { ...body, stream: true, stream_options: { include_usage: true } }, signal);
+    const asked = { ...body, stream: true, stream_options: { include_usage: true } };
+    const response = await this.send('v1/chat/completions', asked, signal);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     const events = new EventReader();
     let isWhole = false;

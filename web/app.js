@@ -2,12 +2,13 @@
 // changes.
 import { Api } from './api.js';
 import { Chat } from './chat.js';
-import { h } from './dom.js';
+import { h, setAttributes } from './dom.js';
 import { setLanguage, t } from './i18n.js';
 import { icon } from './icons.js';
 import { Server } from './server.js';
 import { Settings, currentTheme, setTheme, themes } from './settings.js';
 import { openStore } from './store.js';
+import { iconButton } from './view/buttons.js';
 import { Composer } from './view/composer.js';
 import { ModelPicker } from './view/model_picker.js';
 import { Notice } from './view/notice.js';
@@ -17,7 +18,8 @@ import { Sidebar } from './view/sidebar.js';
 import { Thread } from './view/thread.js';
 import { Toasts } from './view/toast.js';
 
-const isNarrow = () => matchMedia('(max-width: 50rem)').matches;
+const kNarrow = '(max-width: 50rem)'; // as in style/page.css
+const isNarrow = () => matchMedia(kNarrow).matches;
 
 class Page {
   constructor(model) {
@@ -27,8 +29,11 @@ class Page {
     this.isOpen = !isNarrow() && this.settings.get('sidebar');
     this.chat.on('trouble', error => this.toasts.show(t('trouble', { reason: error.message })));
     this.chat.on('thread', () => this.remember());
-    addEventListener('hashchange', () => { if (location.hash.slice(1) !== (this.chat.current?.conversation.id ?? '')) this.chat.select(location.hash.slice(1)); });
-    matchMedia('(max-width: 50rem)').addEventListener('change', () => this.setSidebar(!isNarrow() && this.settings.get('sidebar')));
+    addEventListener('hashchange', () => {
+      const id = location.hash.slice(1);
+      if (id !== (this.chat.current?.conversation.id ?? '')) this.chat.select(id);
+    });
+    matchMedia(kNarrow).addEventListener('change', () => this.setSidebar(!isNarrow() && this.settings.get('sidebar')));
     addEventListener('beforeunload', event => { if (this.chat.runs.size) event.preventDefault(); });
     this.mount();
   }
@@ -45,8 +50,10 @@ class Page {
     this.parts.forEach(part => part.dispose());
     this.toasts = new Toasts();
     const { chat, server, settings, api, toasts, draft } = this;
-    const showSettings = focus => openSettings({ settings, api, server, focus, setLanguage: name => { setLanguage(name); this.mount(); } });
-    const newChat = () => { chat.startNew(); this.leaveSidebar(); this.composer.focus(); };
+    const speak = name => { setLanguage(name); this.mount(); };
+    const showSettings = focus => openSettings({ settings, api, server, focus, setLanguage: speak });
+    this.newChat = () => { chat.startNew(); this.leaveSidebar(); this.composer.focus(); };
+    const { newChat } = this;
     this.sidebar = new Sidebar({ chat, toasts, newChat, showSettings: () => showSettings(), showShortcuts,
                                  open: async id => { await chat.select(id); this.leaveSidebar(); } });
     this.thread = new Thread({ chat, server, toasts, suggest: text => this.composer.fill(text) });
@@ -54,7 +61,7 @@ class Page {
     this.picker = new ModelPicker({ chat, server, settings, toasts });
     this.notice = new Notice({ server, api, toasts });
     const keys = listenForKeys({
-      newChat, showSettings, settings: () => showSettings(), help: showShortcuts, model: () => this.picker.open(),
+      newChat, settings: () => showSettings(), help: showShortcuts, model: () => this.picker.open(),
       regenerate: () => this.thread.regenerateLast(), sidebar: () => this.setSidebar(!this.isOpen, true),
       stop: () => (chat.run() ? chat.stop() : this.isOpen && isNarrow() ? this.setSidebar(false) : false),
       search: () => { this.setSidebar(true); this.sidebar.search.focus(); this.sidebar.search.select(); },
@@ -64,16 +71,17 @@ class Page {
   }
 
   draw() {
-    this.menuButton = h('button', { type: 'button', class: 'quiet square', 'aria-controls': 'sidebar', onclick: () => this.setSidebar(!this.isOpen, true) }, icon('menu'));
-    this.themeButton = h('button', { type: 'button', class: 'quiet square', onclick: () => this.turnTheme() });
-    const newButton = h('button', { type: 'button', class: 'quiet square', 'aria-label': t('new_chat'), title: t('new_chat'), onclick: () => this.sidebar.element.querySelector('.new').click() }, icon('plus'));
+    this.menuButton = iconButton('menu', '', () => this.setSidebar(!this.isOpen, true), { 'aria-controls': 'sidebar' });
+    this.themeButton = iconButton('auto', '', () => this.turnTheme());
     this.main = h('main', {},
-      h('header', { class: 'bar' }, this.menuButton, this.picker.element, h('span', { class: 'gap' }), this.themeButton, newButton),
+      h('header', { class: 'bar' }, this.menuButton, this.picker.element, h('span', { class: 'gap' }), this.themeButton,
+        iconButton('plus', t('new_chat'), this.newChat)),
       this.notice.element, this.thread.element, this.composer.element);
     this.scrim = h('div', { class: 'scrim', onclick: () => this.setSidebar(false) });
     this.frame = h('div', { class: 'frame' }, this.sidebar.element, this.scrim, this.main);
-    document.body.replaceChildren(h('a', { class: 'skip', href: '#prompt', onclick: event => { event.preventDefault(); this.composer.focus(); } }, t('skip')),
-      this.frame, this.toasts.element);
+    const skip = event => { event.preventDefault(); this.composer.focus(); };
+    document.body.replaceChildren(h('a', { class: 'skip', href: '#prompt', onclick: skip }, t('skip')), this.frame,
+      this.toasts.element);
     this.setSidebar(this.isOpen);
     this.drawTheme();
     this.composer.grow();
@@ -88,7 +96,7 @@ class Page {
     this.sidebar.element.inert = !isOpen;
     this.main.inert = isOpen && isNarrow();
     const label = t(isOpen ? 'close_sidebar' : 'open_sidebar');
-    for (const [name, value] of Object.entries({ 'aria-expanded': String(isOpen), 'aria-label': label, title: label })) this.menuButton.setAttribute(name, value);
+    setAttributes(this.menuButton, { 'aria-expanded': String(isOpen), 'aria-label': label, title: label });
     if (isOpen && isNarrow()) this.sidebar.element.querySelector('.new').focus();
     else if (isNarrow()) this.menuButton.focus();
   }
@@ -104,8 +112,7 @@ class Page {
     const name = currentTheme();
     const label = t('theme', { name: t(`theme_${name}`) });
     this.themeButton.replaceChildren(icon({ auto: 'auto', light: 'sun', dark: 'moon' }[name]));
-    this.themeButton.setAttribute('aria-label', label);
-    this.themeButton.title = label;
+    setAttributes(this.themeButton, { 'aria-label': label, title: label });
   }
 }
 

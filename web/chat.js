@@ -226,7 +226,8 @@ export class Chat extends Signals {
     this.runs.get(id)?.controller.abort();
     const message = { id: randomId(), conversation: id, parent, role: 'assistant', content: '', reasoning: '',
                       created: Date.now(), model: this.model(), finish: '', error: '', usage: {}, timing: {} };
-    const run = { message, controller: new AbortController(), begun: performance.now(), first: 0, last: 0, count: 0, saved: 0, cost: 0 };
+    const run = { message, controller: new AbortController(), begun: performance.now(), first: 0, last: 0, count: 0,
+                  saved: 0, cost: 0 };
     this.runs.set(id, run);
     this.add(entry, message);
     this.emit('thread');

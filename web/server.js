@@ -107,7 +107,8 @@ export class Server extends Signals {
   async abilities(id) {
     if (!this.known.has(id)) {
       const props = await this.api.props(id);
-      this.known.set(id, { sees: props?.modalities?.vision === true, context: props?.default_generation_settings?.n_ctx ?? 0 });
+      const context = props?.default_generation_settings?.n_ctx ?? 0;
+      this.known.set(id, { sees: props?.modalities?.vision === true, context });
     }
     return this.known.get(id);
   }

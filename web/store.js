@@ -81,7 +81,7 @@ class MemoryStore {
   }
   async removeMessages(ids) { for (const id of ids) this.kept.messages.delete(id); }
   async removeConversation(id) {
-    for (const message of [...this.kept.messages.values()]) if (message.conversation === id) this.kept.messages.delete(message.id);
+    await this.removeMessages((await this.messages(id)).map(message => message.id));
     this.kept.conversations.delete(id);
   }
   async eachMessage(visit) { for (const message of this.kept.messages.values()) visit(message); }

@@ -42,7 +42,8 @@ function readMessage(one) {
   return {
     id: one.id, parent: one.parent, role: one.role, content: one.content, created: time(one.created),
     reasoning: text(one.reasoning), model: text(one.model).slice(0, 200), finish: text(one.finish).slice(0, 40),
-    error: text(one.error).slice(0, 2000), attachments: (Array.isArray(one.attachments) ? one.attachments : []).flatMap(readAttachment),
+    error: text(one.error).slice(0, 2000),
+    attachments: (Array.isArray(one.attachments) ? one.attachments : []).flatMap(readAttachment),
     usage: readNumbers(one.usage, ['prompt_tokens', 'completion_tokens', 'cached_tokens']),
     timing: readNumbers(one.timing, ['first', 'total', 'thinking']),
   };
@@ -60,15 +61,15 @@ function fromLlamaCpp({ conv, messages }) {
     title: conv.name, updated: conv.lastModified, leaf: conv.currNode,
     messages: messages.filter(m => !roots.has(m.id)).map(m => ({
       ...m, parent: visibleParent(m.parent ?? null), created: m.timestamp, reasoning: m.reasoningContent ?? m.thinking ?? '',
-      attachments: (m.extra ?? []).flatMap(e => (isObject(e) && typeof e.content === 'string' ? [{ kind: 'text', name: e.name, data: e.content }]
-        : isObject(e) && typeof e.base64Url === 'string' ? [{ kind: 'image', name: e.name, data: e.base64Url }] : [])),
+      attachments: (Array.isArray(m.extra) ? m.extra : []).filter(isObject).map(extra => ({
+        kind: extra.base64Url ? 'image' : 'text', name: extra.name, data: extra.base64Url ?? extra.content })),
     })),
   };
 }
 
 function readConversation(one) {
-  if (isObject(one) && isObject(one.conv) && Array.isArray(one.messages) && one.messages.every(isObject)) one = fromLlamaCpp(one);
   if (!isObject(one) || !Array.isArray(one.messages)) throw new ImportError('a conversation without messages');
+  if (isObject(one.conv) && one.messages.every(isObject)) one = fromLlamaCpp(one);
   const read = one.messages.map(readMessage);
   const byOldId = new Map(read.map(message => [message.id, message]));
   if (byOldId.size !== read.length) throw new ImportError('two messages of one id');
@@ -78,8 +79,8 @@ function readConversation(one) {
   const messages = read.map(message => ({ ...message, id: newIds.get(message.id), conversation: id,
                                           parent: message.parent === null ? null : newIds.get(message.parent) }));
   const byId = new Map(messages.map(message => [message.id, message]));
-  const conversation = { id, title: text(one.title).slice(0, 300) || '…', created: time(one.created), updated: time(one.updated),
-                         leaf: newIds.get(one.leaf) ?? (leafBelow(byId, null) || null) };
+  const conversation = { id, title: text(one.title).slice(0, 300) || '…', created: time(one.created),
+                         updated: time(one.updated), leaf: newIds.get(one.leaf) ?? leafBelow(byId, null) };
   return { conversation, messages };
 }
 

@@ -11,18 +11,14 @@ const kMaxInline = 20000; // characters; a longer paragraph is shown as it stand
 const kTopHeading = 3;    // the page has h1 and h2
 
 function openTag(piece) {
-  switch (piece.open) {
-    case 'a':
-      return piece.href
-        ? h('a', { href: piece.href, target: '_blank', rel: 'noopener noreferrer nofollow' })
-        : h('span', { class: 'dead-link', title: t('link_refused') });
-    case 'picture':
-      return piece.href
-        ? h('a', { href: piece.href, target: '_blank', rel: 'noopener noreferrer nofollow', class: 'picture' }, icon('image'))
-        : h('span', { class: 'dead-link picture' }, icon('image'));
-    default:
-      return h(piece.open);
+  if (piece.open !== 'a' && piece.open !== 'picture') return h(piece.open);
+  const node = piece.href ? h('a', { href: piece.href, target: '_blank', rel: 'noopener noreferrer nofollow' })
+    : h('span', { class: 'dead-link', title: t('link_refused') });
+  if (piece.open === 'picture') {
+    node.classList.add('picture');
+    node.append(icon('image'));
   }
+  return node;
 }
 
 export function inlineNodes(text) {
@@ -101,7 +97,8 @@ export function blockNode(block) {
     case 'rule': return h('hr');
     case 'code': return codeNode(block);
     case 'math':
-      return block.closed ? h('div', { class: 'formula' }, mathNode(block.text, true)) : h('p', { class: 'open-formula' }, block.text);
+      return block.closed ? h('div', { class: 'formula' }, mathNode(block.text, true))
+        : h('p', { class: 'open-formula' }, block.text);
     case 'quote': return h('blockquote', {}, ...block.blocks.map(blockNode));
     case 'list': return listNode(block);
     case 'table': return tableNode(block);

@@ -50,7 +50,8 @@ export class MarkdownView {
     const nodes = blocks.map(blockNode);
     this.element.append(...nodes);
     const final = blocks[blocks.length - 1];
-    this.last = final && final.type === 'code' && !final.closed && !isFinal ? { block: final, node: nodes[nodes.length - 1] } : null;
+    const isOpen = final && final.type === 'code' && !final.closed && !isFinal;
+    this.last = isOpen ? { block: final, node: nodes[nodes.length - 1] } : null;
     // A block is final when another one began on a whole line: the last line may still become part of it.
     let keep = blocks.length - 1;
     if (final && final.start === lines.length - 1) --keep;

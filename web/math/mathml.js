@@ -248,7 +248,8 @@ class TexReader {
   }
 
   parenthesised(word) {
-    return [m('mo', {}, '('), m('mi', { mathvariant: 'normal' }, word), m('mspace', { width: '0.333em' }), this.readArgument(), m('mo', {}, ')')];
+    return [m('mo', {}, '('), m('mi', { mathvariant: 'normal' }, word), m('mspace', { width: '0.333em' }), this.readArgument(),
+      m('mo', {}, ')')];
   }
 
   fenced(open, nodes, close) {
@@ -277,7 +278,7 @@ class TexReader {
     const isAligned = kAligned.has(name);
     if (!isAligned && !kGathered.has(name) && !(name in kMatrices)) throw new TexError(`${name} is unknown`);
     let columns = '';
-    if (name === 'array' || name.startsWith('alignat') || name === 'alignedat') columns = this.readRaw().replaceAll(/[^lcr]/g, '');
+    if (['array', 'alignat', 'alignat*', 'alignedat'].includes(name)) columns = this.readRaw().replaceAll(/[^lcr]/g, '');
     if (name.includes('cases')) columns = 'll';
     const rows = [[]];
     for (;;) {
@@ -298,7 +299,8 @@ class TexReader {
     const last = rows[rows.length - 1];
     if (rows.length > 1 && last.length === 1 && !last[0].hasChildNodes()) rows.pop();
     const isDisplay = isAligned || kGathered.has(name);
-    const table = m('mtable', isDisplay ? { displaystyle: 'true', class: 'aligned' } : {}, ...rows.map(cells => m('mtr', {}, ...cells)));
+    const style = isDisplay ? { displaystyle: 'true', class: 'aligned' } : {};
+    const table = m('mtable', style, ...rows.map(cells => m('mtr', {}, ...cells)));
     const [open, close] = kMatrices[name] ?? ['', ''];
     return open || close ? this.fenced(open, [table], close) : table;
   }

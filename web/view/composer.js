@@ -3,6 +3,7 @@ import { AttachmentError, readAttachment } from '../attachments.js';
 import { h, newId } from '../dom.js';
 import { t } from '../i18n.js';
 import { icon } from '../icons.js';
+import { iconButton } from './buttons.js';
 import { attachmentNode } from './message.js';
 
 const kPasteAsFile = 10_000; // characters
@@ -11,8 +12,9 @@ export class Composer {
   constructor({ chat, server, settings, toasts, draft, showSettings, editLast }) {
     Object.assign(this, { chat, server, settings, toasts, draft, showSettings, editLast });
     const hint = newId('hint');
-    this.area = h('textarea', { id: 'prompt', rows: '1', placeholder: t('message_hint'), 'aria-label': t('message'), 'aria-describedby': hint,
-                                oninput: () => this.typed(), onkeydown: event => this.pressed(event), onpaste: event => this.pasted(event) });
+    this.area = h('textarea', {
+      id: 'prompt', rows: '1', placeholder: t('message_hint'), 'aria-label': t('message'), 'aria-describedby': hint,
+      oninput: () => this.typed(), onkeydown: event => this.pressed(event), onpaste: event => this.pasted(event) });
     this.file = h('input', { type: 'file', multiple: true, hidden: true, 'aria-label': t('attach'), onchange: () => {
       this.take([...this.file.files]);
       this.file.value = '';
@@ -23,15 +25,15 @@ export class Composer {
     this.button = h('button', { type: 'submit', class: 'send square' });
     this.hint = h('span', { id: hint });
     this.box = h('div', { class: 'box' }, this.files, this.area, h('div', { class: 'row' },
-      h('button', { type: 'button', class: 'quiet square', 'aria-label': t('attach'), title: t('attach'), onclick: () => this.file.click() }, icon('attach')),
-      this.chips, this.button, this.file));
+      iconButton('attach', t('attach'), () => this.file.click()), this.chips, this.button, this.file));
     this.element = h('form', { class: 'composer', onsubmit: event => {
       event.preventDefault();
       this.act();
     } }, this.note, this.box, h('p', { class: 'hints' }, this.hint, h('span', {}, t('disclaimer'))));
     this.area.value = draft.text;
     const draw = () => this.draw();
-    this.leave = [chat.on('run', draw), chat.on('thread', draw), server.on('state', draw), server.on('models', draw), settings.on('change', draw), this.acceptDrops()];
+    this.leave = [chat.on('run', draw), chat.on('thread', draw), server.on('state', draw), server.on('models', draw),
+      settings.on('change', draw), this.acceptDrops()];
     this.draw();
     this.drawFiles();
   }
@@ -78,8 +80,10 @@ export class Composer {
     this.chips.replaceChildren(...set.map(name => {
       const label = t(`${name}_on`);
       const off = t('turn_off', { name: label });
-      return h('span', { class: 'chip' }, h('button', { type: 'button', onclick: () => this.showSettings(name), title: label }, icon(name === 'schema' ? 'braces' : 'person'), h('span', {}, label)),
-        h('button', { type: 'button', 'aria-label': off, title: off, onclick: () => this.settings.set({ [name]: '' }) }, icon('close')));
+      return h('span', { class: 'chip' },
+        h('button', { type: 'button', onclick: () => this.showSettings(name), title: label },
+          icon(name === 'schema' ? 'braces' : 'person'), h('span', {}, label)),
+        iconButton('close', off, () => this.settings.set({ [name]: '' }), { class: null }));
     }));
   }
 

@@ -1,23 +1,24 @@
 // Modal dialogs on <dialog>: the browser keeps the focus inside and gives it back.
 import { h, newId } from '../dom.js';
-import { icon } from '../icons.js';
 import { t } from '../i18n.js';
+import { iconButton } from './buttons.js';
 
 // content: nodes. actions: [{label, kind: 'primary' | 'danger' | '', act: () => false to stay open}]. Returns the element.
 export function openDialog({ title, content, actions = [], onclose = null, wide = false, isForced = false }) {
   const id = newId('dialog');
   const close = () => dialog.close();
+  const run = async act => { if (await act?.() !== false) close(); };
   const buttons = actions.map(({ label, kind, act, submit }) => h('button', {
-    type: submit ? 'submit' : 'button', class: kind ?? '', onclick: submit ? null : async () => { if (await act?.() !== false) close(); },
+    type: submit ? 'submit' : 'button', class: kind ?? '', onclick: submit ? null : () => run(act),
   }, label));
   const primary = actions.find(one => one.submit);
   const form = h('form', { method: 'dialog', novalidate: true },
     h('header', {}, h('h2', { id }, title),
-      isForced ? null : h('button', { type: 'button', class: 'quiet square', 'aria-label': t('close'), title: t('close'), onclick: close }, icon('close'))),
+      isForced ? null : iconButton('close', t('close'), close)),
     h('div', { class: 'content' }, ...content), buttons.length ? h('footer', {}, ...buttons) : null);
-  form.addEventListener('submit', async event => {
+  form.addEventListener('submit', event => {
     event.preventDefault();
-    if (primary && await primary.act() !== false) close();
+    if (primary) run(primary.act);
   });
   const dialog = h('dialog', { 'aria-labelledby': id, class: wide ? 'wide' : null }, form);
   dialog.addEventListener('cancel', event => { if (isForced) event.preventDefault(); });

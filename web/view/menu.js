@@ -1,6 +1,8 @@
 // A menu below a button: arrow keys, Home, End, letters, Escape; the focus goes back to the button.
 import { h } from '../dom.js';
 
+const startsWith = (button, key) => button.textContent.trim().toLowerCase().startsWith(key.toLowerCase());
+
 // items: () => [{label, detail, icon, checked, danger, disabled, act} or null for a line]. Returns {close, update}.
 export function openMenu(anchor, label, items) {
   const menu = h('div', { role: 'menu', 'aria-label': label, class: 'menu', tabindex: '-1' });
@@ -12,7 +14,8 @@ export function openMenu(anchor, label, items) {
       type: 'button', role: item.checked === undefined ? 'menuitem' : 'menuitemradio', tabindex: '-1',
       'aria-checked': item.checked === undefined ? null : String(item.checked), disabled: item.disabled ?? false,
       class: item.danger ? 'danger' : null, onclick: () => { close(); item.act(); },
-    }, item.icon ?? null, h('span', { class: 'label' }, item.label), item.detail ? h('span', { class: 'detail' }, item.detail) : null))));
+    }, item.icon ?? null, h('span', { class: 'label' }, item.label),
+    item.detail ? h('span', { class: 'detail' }, item.detail) : null))));
     if (at >= 0) buttons()[at]?.focus();
   };
 
@@ -41,7 +44,7 @@ export function openMenu(anchor, label, items) {
     if (event.key === 'Escape' || event.key === 'Tab') close();
     else if (to !== undefined) list.at(to % list.length)?.focus();
     else if (event.key.length === 1)
-      [...list.slice(at + 1), ...list].find(one => one.textContent.trim().toLowerCase().startsWith(event.key.toLowerCase()))?.focus();
+      [...list.slice(at + 1), ...list].find(one => startsWith(one, event.key))?.focus();
     if (event.key === 'Enter' || event.key === ' ') return;
     event.preventDefault();
     event.stopPropagation();

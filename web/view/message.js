@@ -4,19 +4,16 @@ import { copyText, h } from '../dom.js';
 import { formatBytes, formatNumber, t } from '../i18n.js';
 import { icon } from '../icons.js';
 import { MarkdownView } from '../markdown/stream.js';
+import { iconButton } from './buttons.js';
 
 const kPlainLength = 4000; // characters of a question at first
-
-function action(name, label, act) {
-  return h('button', { type: 'button', class: 'quiet square', 'aria-label': label, title: label, onclick: act }, icon(name));
-}
 
 export function attachmentNode(one, remove = null) {
   const name = h('span', { class: 'name' }, one.name);
   const picture = one.kind === 'image' ? h('img', { src: one.data, alt: one.name }) : icon('file');
   const size = one.kind === 'text' ? h('span', { class: 'detail' }, formatBytes(one.data.length)) : null;
   return h('li', { class: `attachment ${one.kind}`, title: one.name }, picture, name, size,
-    remove ? action('close', t('remove', { name: one.name }), remove) : null);
+    remove ? iconButton('close', t('remove', { name: one.name }), remove) : null);
 }
 
 export class MessageView {
@@ -28,7 +25,8 @@ export class MessageView {
     this.actions = h('footer', { class: 'actions' });
     const name = this.isAnswer ? t('answer_of', { model: message.model || t('model') }) : t('you_said');
     this.element = h('article', { class: `message ${message.role}`, 'data-id': message.id, 'aria-label': name },
-      h('h2', { class: 'sr' }, name), ...this.attachments(), this.isAnswer ? this.makeThoughts() : null, this.body, this.state, this.actions);
+      h('h2', { class: 'sr' }, name), ...this.attachments(), this.isAnswer ? this.makeThoughts() : null, this.body, this.state,
+      this.actions);
     if (this.isAnswer) this.text = new MarkdownView(this.body);
     this.draw();
   }
@@ -42,7 +40,8 @@ export class MessageView {
     this.thoughtsTitle = h('span');
     const inner = h('div', { class: 'prose' });
     this.thoughtsText = new MarkdownView(inner);
-    this.thoughts = h('details', { class: 'thoughts', hidden: true, ontoggle: () => this.drawThoughts() }, h('summary', {}, icon('right'), this.thoughtsTitle), inner);
+    this.thoughts = h('details', { class: 'thoughts', hidden: true, ontoggle: () => this.drawThoughts() },
+      h('summary', {}, icon('right'), this.thoughtsTitle), inner);
     return this.thoughts;
   }
 
@@ -99,7 +98,8 @@ export class MessageView {
     let text = '';
     if (!this.isAnswer) text = '';
     else if (this.isRunning && !message.content && !message.reasoning)
-      text = this.server.find(message.model)?.state === 'loading' ? t('loading_model', { model: message.model }) : t('waiting');
+      text = this.server.find(message.model)?.state !== 'loading' ? t('waiting')
+        : t('loading_model', { model: message.model });
     else if (this.isRunning) text = '';
     else if (message.finish === 'error') text = message.error || t('connection_lost');
     else if (message.finish === 'stopped') text = t('stopped');
@@ -119,9 +119,9 @@ export class MessageView {
     if (form !== this.form) {
       this.form = form;
       this.stats = h('span', { class: 'stats' });
-      const focused = document.activeElement?.closest('.actions') === this.actions ? document.activeElement.getAttribute('aria-label') : null;
+      const focused = this.actions.contains(document.activeElement) ? document.activeElement.getAttribute('aria-label') : null;
       this.actions.replaceChildren(...(this.editor ? [] : [...this.branches(index, count), ...this.buttons(), this.stats]));
-      if (focused) [...this.actions.querySelectorAll('button')].find(one => one.getAttribute('aria-label') === focused)?.focus();
+      if (focused) this.actions.querySelector(`button[aria-label="${CSS.escape(focused)}"]`)?.focus();
     }
     this.stats.replaceChildren(...this.figures());
   }
@@ -129,36 +129,42 @@ export class MessageView {
   branches(index, count) {
     if (count < 2) return [];
     const step = (by, name, label) => {
-      const button = action(name, label, () => this.chat.step(this.message, by));
+      const button = iconButton(name, label, () => this.chat.step(this.message, by));
       button.disabled = index + by < 0 || index + by >= count;
       return button;
     };
-    const place = h('span', { class: 'place', role: 'img', 'aria-label': t('versions', { index: index + 1, count }) }, `${index + 1} / ${count}`);
-    return [h('span', { class: 'branches' }, step(-1, 'left', t('previous_version')), place, step(1, 'right', t('next_version')))];
+    const label = t('versions', { index: index + 1, count });
+    const place = h('span', { class: 'place', role: 'img', 'aria-label': label }, `${index + 1} / ${count}`);
+    return [h('span', { class: 'branches' }, step(-1, 'left', t('previous_version')), place,
+      step(1, 'right', t('next_version')))];
   }
 
   buttons() {
     if (this.isRunning) return [];
-    const copy = action('copy', t('copy'), () => this.copy(copy));
-    return [copy, this.isAnswer ? action('again', t('regenerate'), () => this.chat.regenerate(this.message.id)) : null,
-      action('edit', t('edit'), () => this.edit()), action('trash', t('delete'), () => this.remove())].filter(Boolean);
+    const copy = iconButton('copy', t('copy'), () => this.copy(copy));
+    return [copy, this.isAnswer ? iconButton('again', t('regenerate'), () => this.chat.regenerate(this.message.id)) : null,
+      iconButton('edit', t('edit'), () => this.edit()), iconButton('trash', t('delete'), () => this.remove())].filter(Boolean);
   }
 
   figures() {
     const { message } = this;
     if (!this.isAnswer) return [];
     const run = this.isRunning ? this.chat.runs.get(message.conversation) : null;
-    const { completion_tokens: tokens = run?.count ?? 0, prompt_tokens: prompt = 0, cached_tokens: cached = 0 } = message.usage ?? {};
+    const usage = message.usage ?? {};
+    const tokens = usage.completion_tokens ?? run?.count ?? 0;
+    const { prompt_tokens: prompt = 0, cached_tokens: cached = 0 } = usage;
     if (!tokens) return [];
     const first = message.timing?.first ?? 0;
     const total = run ? run.last - run.begun : message.timing?.total ?? 0;
     const speed = tokens > 1 && total > first ? (tokens - 1) / ((total - first) / 1000) : 0;
-    const parts = [t('tokens', { count: formatNumber(tokens) }), speed ? t('speed', { speed: formatNumber(speed, speed < 100 ? 1 : 0) }) : ''];
+    const parts = [t('tokens', { count: formatNumber(tokens) })];
+    if (speed) parts.push(t('speed', { speed: formatNumber(speed, speed < 100 ? 1 : 0) }));
     if (!run && first) parts.push(t('first_token', { seconds: formatNumber(first / 1000, 2) }));
-    if (prompt) parts.push(t('prompt_tokens', { count: formatNumber(prompt) }) + (cached ? ` (${t('cached_tokens', { count: formatNumber(cached) })})` : ''));
+    const known = cached ? ` (${t('cached_tokens', { count: formatNumber(cached) })})` : '';
+    if (prompt) parts.push(t('prompt_tokens', { count: formatNumber(prompt) }) + known);
     const { context = 0 } = this.server.known.get(message.model) ?? {};
     if (prompt && context) parts.push(t('context_used', { percent: formatNumber(100 * (prompt + tokens) / context) }));
-    return parts.filter(Boolean).map(text => h('span', {}, text));
+    return parts.map(text => h('span', {}, text));
   }
 
   async copy(button) {

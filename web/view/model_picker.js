@@ -25,10 +25,12 @@ export class ModelPicker {
   draw() {
     const id = this.chat.model();
     const model = this.server.find(id);
-    const state = this.server.state === 'online' || this.server.state === 'connecting' ? model?.state ?? 'unloaded' : 'failed';
+    const isGone = this.server.state === 'offline' || this.server.state === 'locked';
+    const state = isGone ? 'failed' : model?.state ?? 'unloaded';
     this.name.textContent = id || t('no_model');
     this.dot.dataset.state = state;
-    this.button.setAttribute('aria-label', t('model_is', { name: id || t('no_model'), state: this.server.state === 'offline' ? t('offline') : stateText(state) }));
+    const said = this.server.state === 'offline' ? t('offline') : stateText(state);
+    this.button.setAttribute('aria-label', t('model_is', { name: id || t('no_model'), state: said }));
     this.menu?.update();
   }
 
@@ -44,7 +46,8 @@ export class ModelPicker {
       }));
       const loaded = this.server.models.filter(model => model.state === 'loaded');
       if (loaded.length && this.server.models.length > 1)
-        items.push(null, ...loaded.map(({ id }) => ({ label: t('unload', { name: id }), icon: icon('power'), act: () => this.run('unload', id) })));
+        items.push(null, ...loaded.map(({ id }) => ({
+          label: t('unload', { name: id }), icon: icon('power'), act: () => this.run('unload', id) })));
       return items;
     });
     return this.server.refresh();

@@ -22,7 +22,8 @@ function area(value, rows, attributes = {}) {
 function readNumber(input, { min, max, step }) {
   const text = input.value.trim();
   const value = Number(text);
-  const isGood = !input.validity.badInput && (text === '' || (Number.isFinite(value) && value >= min && value <= max && (step !== 1 || Number.isInteger(value))));
+  const isFit = Number.isFinite(value) && value >= min && value <= max && (step !== 1 || Number.isInteger(value));
+  const isGood = !input.validity.badInput && (text === '' || isFit);
   complain(input, isGood ? '' : t('number_wrong', { min, max }));
   if (!isGood) input.focus();
   return !isGood ? undefined : text === '' ? null : value;
@@ -33,7 +34,8 @@ export function openSettings({ settings, api, server, setLanguage, focus }) {
   const schema = area(settings.get('schema'), '5', { class: 'mono', placeholder: kSchemaExample });
   const stop = area(settings.get('stop'), '2', { class: 'mono' });
   const numbers = numberFields.map(one => ({ ...one, input: h('input', {
-    type: 'number', min: one.min, max: one.max, step: one.step === 1 ? 1 : 'any', placeholder: String(one.hint), value: settings.get(one.name), inputmode: 'decimal' }) }));
+    type: 'number', min: one.min, max: one.max, step: one.step === 1 ? 1 : 'any', inputmode: 'decimal',
+    placeholder: String(one.hint), value: settings.get(one.name) }) }));
   const thinks = h('input', { type: 'checkbox' });
   thinks.checked = settings.get('thinks');
   const sends = select({ enter: t('sends_enter'), ctrl: t('sends_ctrl') }, settings.get('sends'));
@@ -63,15 +65,18 @@ export function openSettings({ settings, api, server, setLanguage, focus }) {
     return true;
   };
 
-  const group = (title, hint, ...nodes) => h('fieldset', {}, h('legend', {}, title), hint ? h('p', { class: 'hint' }, hint) : null, ...nodes);
+  const group = (title, hint, ...nodes) =>
+    h('fieldset', {}, h('legend', {}, title), hint ? h('p', { class: 'hint' }, hint) : null, ...nodes);
+  const grid = (...nodes) => h('div', { class: 'grid' }, ...nodes);
   openDialog({
     title: t('settings'), wide: true,
     content: [
       field(t('system_prompt'), system, t('system_hint')),
-      group(t('sampling'), t('sampling_hint'), h('div', { class: 'grid' }, ...numbers.map(one => field(t(`field_${one.name}`), one.input))), field(t('stop_texts'), stop)),
+      group(t('sampling'), t('sampling_hint'), grid(...numbers.map(one => field(t(`field_${one.name}`), one.input))),
+        field(t('stop_texts'), stop)),
       field(t('schema'), schema, t('schema_hint')),
       group(t('behaviour'), '', h('label', { class: 'check' }, thinks, t('thinks')),
-        h('div', { class: 'grid' }, field(t('sends'), sends), field(t('theme_label'), theme), field(t('language'), language)), forget),
+        grid(field(t('sends'), sends), field(t('theme_label'), theme), field(t('language'), language)), forget),
     ],
     actions: [
       { label: t('reset'), act: () => settings.reset() },

@@ -3,6 +3,7 @@ import { h, saveFile } from '../dom.js';
 import { formatTime, t } from '../i18n.js';
 import { icon, logo } from '../icons.js';
 import { ImportError, exportText, importText } from '../transfer.js';
+import { iconButton } from './buttons.js';
 import { field, openDialog } from './dialog.js';
 import { openMenu } from './menu.js';
 
@@ -11,7 +12,9 @@ const kShown = 200; // conversations at first
 
 function periodOf(time) {
   const midnight = new Date().setHours(0, 0, 0, 0);
-  return time >= midnight ? 'today' : time >= midnight - kDay ? 'yesterday' : time >= midnight - 6 * kDay ? 'this_week' : 'older';
+  if (time >= midnight) return 'today';
+  if (time >= midnight - kDay) return 'yesterday';
+  return time >= midnight - 6 * kDay ? 'this_week' : 'older';
 }
 
 export class Sidebar {
@@ -20,12 +23,13 @@ export class Sidebar {
     this.query = '';
     this.found = null;
     this.limit = kShown;
-    this.search = h('input', { type: 'search', placeholder: t('search'), 'aria-label': t('search'), autocomplete: 'off', spellcheck: 'false',
-                               oninput: () => this.lookFor(this.search.value.trim()) });
+    this.search = h('input', { type: 'search', placeholder: t('search'), 'aria-label': t('search'), autocomplete: 'off',
+                               spellcheck: 'false', oninput: () => this.lookFor(this.search.value.trim()) });
     this.list = h('nav', { class: 'list', 'aria-label': t('conversations') });
-    this.file = h('input', { type: 'file', accept: '.json,application/json', multiple: true, hidden: true, 'aria-label': t('import'),
-                             onchange: () => this.importFiles([...this.file.files]) });
-    const tool = (name, label, act) => h('button', { type: 'button', class: 'quiet', onclick: act, title: label }, icon(name), h('span', {}, label));
+    this.file = h('input', { type: 'file', accept: '.json,application/json', multiple: true, hidden: true,
+                             'aria-label': t('import'), onchange: () => this.importFiles([...this.file.files]) });
+    const tool = (name, label, act) =>
+      h('button', { type: 'button', class: 'quiet', onclick: act, title: label }, icon(name), h('span', {}, label));
     this.element = h('aside', { class: 'sidebar', id: 'sidebar', 'aria-label': t('conversations') },
       h('div', { class: 'brand' }, logo(), h('h1', {}, 'Turgo')),
       h('button', { type: 'button', class: 'new', onclick: newChat }, icon('plus'), t('new_chat')),
@@ -34,7 +38,8 @@ export class Sidebar {
         tool('import', t('import'), () => this.file.click()), tool('export', t('export_all'), () => this.exportAll()),
         tool('keyboard', t('keys'), showShortcuts), tool('gear', t('settings'), showSettings), this.file),
       h('p', { class: 'kept' }, t(chat.store.isKept ? 'kept_here' : 'not_kept')));
-    this.leave = [chat.on('list', () => (this.query ? this.lookFor(this.query) : this.draw())), chat.on('run', () => this.draw())];
+    this.leave = [chat.on('list', () => (this.query ? this.lookFor(this.query) : this.draw())),
+                  chat.on('run', () => this.draw())];
     this.draw();
   }
 
@@ -70,7 +75,10 @@ export class Sidebar {
       list.append(this.row(conversation, snippet));
     }
     if (rows.length > this.limit)
-      nodes.push(h('button', { type: 'button', class: 'more', onclick: () => { this.limit += kShown; this.draw(); } }, icon('down'), String(rows.length - this.limit)));
+      nodes.push(h('button', { type: 'button', class: 'more', onclick: () => {
+        this.limit += kShown;
+        this.draw();
+      } }, icon('down'), String(rows.length - this.limit)));
     if (rows.length === 0) nodes.push(h('p', { class: 'empty' }, t(this.found ? 'no_match' : 'nothing_yet')));
     const focused = document.activeElement?.closest?.('li')?.dataset.id;
     const isMenu = document.activeElement?.classList?.contains('dots');
@@ -80,15 +88,15 @@ export class Sidebar {
 
   row(conversation, snippet) {
     const isCurrent = this.chat.current?.conversation.id === conversation.id;
-    const dots = h('button', { type: 'button', class: 'quiet square dots', 'aria-label': t('options_of', { title: conversation.title }),
-                               'aria-haspopup': 'menu', 'aria-expanded': 'false' }, icon('more'));
-    dots.addEventListener('click', () => openMenu(dots, t('options_of', { title: conversation.title }), () => [
+    const label = t('options_of', { title: conversation.title });
+    const dots = iconButton('more', label, () => openMenu(dots, label, () => [
       { label: t('rename'), icon: icon('edit'), act: () => this.rename(conversation) },
       { label: t('export'), icon: icon('export'), act: () => this.exportSome([conversation.id], conversation.title) },
       { label: t('delete'), icon: icon('trash'), danger: true, act: () => this.remove(conversation.id) },
-    ]));
+    ]), { class: 'quiet square dots', title: null, 'aria-haspopup': 'menu', 'aria-expanded': 'false' });
     return h('li', { 'data-id': conversation.id, class: isCurrent ? 'current' : null },
-      h('button', { type: 'button', class: 'open', 'aria-current': isCurrent ? 'page' : null, title: `${conversation.title}\n${formatTime(conversation.updated)}`,
+      h('button', { type: 'button', class: 'open', 'aria-current': isCurrent ? 'page' : null,
+                    title: `${conversation.title}\n${formatTime(conversation.updated)}`,
                     onclick: () => this.open(conversation.id) },
         h('span', { class: 'name' }, conversation.title),
         this.chat.runs.has(conversation.id) ? h('span', { class: 'busy', role: 'img', 'aria-label': t('answering') }) : null,
@@ -105,7 +113,8 @@ export class Sidebar {
   rename(conversation) {
     const input = h('input', { type: 'text', maxlength: '300', value: conversation.title, autofocus: true });
     openDialog({ title: t('rename'), content: [field(t('title'), input)], actions: [
-      { label: t('cancel') }, { label: t('save'), kind: 'primary', submit: true, act: () => this.chat.rename(conversation.id, input.value) }] });
+      { label: t('cancel') },
+      { label: t('save'), kind: 'primary', submit: true, act: () => this.chat.rename(conversation.id, input.value) }] });
     input.select();
   }
 

@@ -2,7 +2,8 @@
 // end. Of a long conversation the last messages are drawn at first.
 import { h } from '../dom.js';
 import { t } from '../i18n.js';
-import { icon, logo } from '../icons.js';
+import { logo } from '../icons.js';
+import { iconButton } from './buttons.js';
 import { MessageView } from './message.js';
 
 const kShown = 60;
@@ -19,12 +20,12 @@ export class Thread {
     this.follows = true;
     this.thread = h('div', { class: 'thread', role: 'log', 'aria-live': 'off', 'aria-label': t('thread') });
     this.scroll = h('div', { class: 'scroll', tabindex: '-1', onscroll: () => this.scrolled() }, this.thread);
-    this.jump = h('button', { type: 'button', class: 'jump square', hidden: true, 'aria-label': t('to_latest'), title: t('to_latest'),
-                              onclick: () => this.toEnd() }, icon('bottom'));
+    this.jump = iconButton('bottom', t('to_latest'), () => this.toEnd(), { class: 'jump square', hidden: true });
     this.announcer = h('div', { class: 'sr', 'aria-live': 'polite' });
     this.element = h('div', { class: 'reading' }, this.scroll, this.jump, this.announcer);
     this.leave = [this.chat.on('thread', () => this.draw()), this.chat.on('message', message => this.grow(message)),
-                  this.chat.on('run', id => this.ran(id)), context.server.on('models', () => this.views.forEach(view => view.drawState()))];
+                  this.chat.on('run', id => this.ran(id)),
+                  context.server.on('models', () => this.views.forEach(view => view.drawState()))];
     // Heights are known late: what is out of sight is laid out when it comes near.
     const observer = new ResizeObserver(() => {
       if (this.chat.run() || performance.now() - this.drawnAt < kSettling) this.keepEnd();
@@ -64,7 +65,8 @@ export class Thread {
   }
 
   greeting() {
-    const idea = name => h('button', { type: 'button', class: 'idea', onclick: () => this.context.suggest(t(name)) }, t(name));
+    const idea = name =>
+      h('button', { type: 'button', class: 'idea', onclick: () => this.context.suggest(t(name)) }, t(name));
     return h('section', { class: 'greeting' }, logo(), h('h2', {}, t('greeting')), h('p', {}, t('greeting_note')),
       h('div', { class: 'ideas' }, idea('idea_1'), idea('idea_2'), idea('idea_3')));
   }
@@ -79,7 +81,8 @@ export class Thread {
     const run = this.chat.run();
     const last = this.chat.path().at(-1);
     this.views.forEach(view => view.drawActions());
-    this.announcer.textContent = run ? t('answering') : last?.role === 'assistant' ? `${t('answered')} ${last.content.slice(0, kSpoken)}` : '';
+    const spoken = last?.role === 'assistant' ? `${t('answered')} ${last.content.slice(0, kSpoken)}` : '';
+    this.announcer.textContent = run ? t('answering') : spoken;
     if (run) this.toEnd();
   }
 
