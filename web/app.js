@@ -28,7 +28,7 @@ class Page {
     this.parts = [];
     this.isOpen = !isNarrow() && this.settings.get('sidebar');
     this.chat.on('trouble', error => this.toasts.show(t('trouble', { reason: error.message })));
-    this.chat.on('thread', () => this.remember());
+    for (const name of ['list', 'thread']) this.chat.on(name, () => this.remember());
     addEventListener('hashchange', () => {
       const id = location.hash.slice(1);
       if (id !== (this.chat.current?.conversation.id ?? '')) this.chat.select(id);

@@ -31,7 +31,8 @@ export class Chat extends Signals {
   }
 
   async reload() {
-    this.conversations = await this.store.conversations();
+    const kept = await this.store.conversations();
+    this.conversations = kept.map(one => this.opened.get(one.id)?.conversation ?? one); // what is open stays the same object
     this.sort();
   }
 

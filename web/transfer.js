@@ -2,11 +2,16 @@
 // is left. llama.cpp's exports are read too.
 //   {"format": "turgo-conversations", "version": 1, "conversations": [{title, created, updated, leaf, messages: […]}]}
 import { randomId } from './dom.js';
-import { isForest, leafBelow } from './tree.js';
+import { isForest, leafBelow, subtree } from './tree.js';
 
 const kFormat = 'turgo-conversations';
 
 export class ImportError extends Error {}
+
+function parentsFirst(messages) {
+  const byId = new Map(messages.map(message => [message.id, message]));
+  return subtree(byId, null).slice(1).map(id => byId.get(id));
+}
 
 export function exportText(list) {
   return JSON.stringify({
@@ -14,7 +19,7 @@ export function exportText(list) {
     version: 1,
     conversations: list.map(({ conversation, messages }) => ({
       ...conversation,
-      messages: messages.map(({ conversation: _, ...rest }) => rest),
+      messages: parentsFirst(messages).map(({ conversation: _, ...rest }) => rest),
     })),
   }, null, 1);
 }

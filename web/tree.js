@@ -29,7 +29,7 @@ export function leafBelow(messages, id, children = childrenOf(messages)) {
   return id;
 }
 
-// A message and everything below it.
+// A message and everything below it, each behind its parent; null: all.
 export function subtree(messages, id) {
   const children = childrenOf(messages);
   const found = [id];

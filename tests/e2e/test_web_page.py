@@ -144,7 +144,14 @@ def test_export_and_import(site, open_page, tmp_path):
     download.value.save_as(path)
     exported = json.loads(path.read_text())
     assert exported["format"] == "turgo-conversations" and len(exported["conversations"][0]["messages"]) == 2
-    other = open_page(site.url)
+    ask(page, "Name another.")  # what was open when files came goes on being kept
+    take_file(page, path.read_text())
+    page.wait_for_selector(".toast")
+    ask(page, "And another.")
+    page.reload()
+    page.wait_for_selector(".message")
+    assert page.locator(".message").count() == 6 and page.locator(".list li").count() == 2
+    other = ready(open_page(site.url))
     other.set_input_files(".tools input[type=file]", str(path))
     other.click(".list .open")
     assert other.inner_text(".message.assistant > .prose") == page.inner_text(".message.assistant > .prose")
@@ -197,6 +204,7 @@ def test_conversations_are_found_renamed_and_deleted(site, open_page):
     until(page, "document.querySelectorAll('.list li').length === 2")
     page.click(".toast button:text('Undo')")
     page.click(".list .open:has-text('Found')")
+    assert page.title() == "Found · Turgo"
     assert page.inner_text(".message.assistant > .prose") == "The needle is number 1."
 
 

@@ -1,9 +1,8 @@
 """What the page makes of a model's text: Markdown, code and formulas as DOM nodes; hostile texts stay text, and fast."""
 import json
-import time
 
 import pytest
-from web_browser import answers_with, ask, conversation, ready, sse, take_file, until
+from web_browser import answers_with, ask, conversation, ready, sse, until
 
 # Renders a text in one piece -> its HTML, for reading only. Icons and head lines of code blocks are left out.
 RENDER = """async text => {
@@ -130,21 +129,26 @@ def test_a_stream_ends_as_the_whole_text(blank):
     assert wrong == []
 
 
+# JavaScript for each text: ten megabytes are quicker made in the page than sent there.
 HOSTILE = {
-    "line": "a" * 10_000_000, "words": "word " * 2_000_000, "brackets": "[" * 200_000, "links": "[](" * 100_000, "images": "![" * 200_000,
-    "stars": "*a **b " * 50_000, "underscores": "_" * 300_000, "ticks": "`a``b" * 80_000, "quotes": "> " * 100_000 + "x", "nested lists": "- " * 100_000 + "x",
-    "deep list": "\n".join(" " * (2 * i) + "- x" for i in range(1000)), "dollars": "$a " * 100_000, "display": "$$\n" * 100_000, "pipes": "|" * 300_000 + "\n" + "|-" * 150_000,
-    "rows": "a|b\n-|-\n" + "|" * 200_000, "fences": "```\n" * 100_000, "angle": "<" * 300_000, "comment": "```html\n" + "<!--" * 10_000 + "\n```",
-    "strings": "```js\n" + "\"'`" * 15_000 + "\n```", "urls": "https://" * 40_000, "hashes": "#" * 300_000, "entities": "&amp" * 80_000, "spaces": " " * 300_000 + "x",
-    "newlines": "\n" * 300_000, "braces": "$" + "{" * 1500 + "$ " + "$\\sqrt" * 3000, "rules": "- " * 150_000, "equals": "a\n" + "=" * 300_000, "zero": "\0" * 100_000,
-    "marks": "Z\u0334\u0353\u0319" * 60_000, "overrides": "\u202e\u2066abc" * 50_000,
+    "line": "'a'.repeat(1e7)", "words": "'word '.repeat(2e6)", "brackets": "'['.repeat(2e5)", "links": "'[]('.repeat(1e5)",
+    "images": "'!['.repeat(2e5)", "stars": "'*a **b '.repeat(5e4)", "underscores": "'_'.repeat(3e5)", "ticks": "'`a``b'.repeat(8e4)",
+    "quotes": "'> '.repeat(1e5) + 'x'", "nested lists": "'- '.repeat(1e5) + 'x'", "dollars": "'$a '.repeat(1e5)", "display": r"'$$\n'.repeat(1e5)",
+    "deep list": r"Array.from({length: 1000}, (_, i) => ' '.repeat(2 * i) + '- x').join('\n')", "items": r"'- x\n'.repeat(1e5)",
+    "pipes": r"'|'.repeat(3e5) + '\n' + '|-'.repeat(15e4)", "rows": r"'a|b\n-|-\n' + '|\n'.repeat(2e5)", "wide": r"'|a'.repeat(64) + '\n' + '|-'.repeat(64) + '\n|1'.repeat(1e4)",
+    "fences": r"'```\n'.repeat(1e5)", "angle": "'<'.repeat(3e5)", "comment": r"'```html\n' + '<!--'.repeat(1e4) + '\n```'",
+    "strings": r"""'```js\n' + '"\'`'.repeat(15e3) + '\n```'""", "urls": "'https://'.repeat(4e4)", "hashes": "'#'.repeat(3e5)", "entities": "'&amp'.repeat(8e4)",
+    "spaces": "' '.repeat(3e5) + 'x'", "newlines": r"'\n'.repeat(3e5)", "braces": r"'$' + '{'.repeat(1500) + '$ ' + '$\\sqrt'.repeat(3000)",
+    "rules": "'- '.repeat(15e4)", "equals": r"'a\n' + '='.repeat(3e5)", "zero": r"'\0'.repeat(1e5)", "marks": r"'Z\u0334\u0353\u0319'.repeat(6e4)",
+    "overrides": r"'\u202e\u2066abc'.repeat(5e4)",
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_texts_are_drawn_quickly(blank, name):
     """The first screens of a text, whatever its form and length. The limit is for a slow, busy machine."""
-    milliseconds, nodes = blank.evaluate("""async text => {
+    milliseconds, nodes = blank.evaluate("""async () => {
+        const text = TEXT;
         const { MarkdownView } = await import('./assets/markdown/stream.js');
         const box = document.createElement('div');
         document.body.append(box);
@@ -155,8 +159,8 @@ def test_hostile_texts_are_drawn_quickly(blank, name):
         box.parentNode.querySelectorAll(':scope > .more').forEach(node => node.remove());
         box.remove();
         return [taken, count];
-    }""", HOSTILE[name])
-    assert milliseconds < 3000 and nodes < 120_000, (milliseconds, nodes)
+    }""".replace("TEXT", HOSTILE[name]))
+    assert milliseconds < 3000 and nodes < 60_000, (milliseconds, nodes)
 
 
 NASTY = """<script>window.pwned = 1</script> <img src=x onerror="window.pwned = 2"> <svg onload=window.pwned=3> <iframe srcdoc="<script>parent.pwned=4</script>">
@@ -203,21 +207,25 @@ def test_a_line_of_ten_megabytes(site, open_page):
     """As an answer, kept, drawn again after a reload, and as a question in an imported file."""
     page = ready(open_page(site.url))
     answers_with(page, {"content": "x" * 10_000_000}, {"content": "\n\nend"})
-    begin = time.monotonic()
     ask(page, "Long")
     page.wait_for_selector(".more:has-text('Show more (9.9 MB left)')")
     page.fill("#prompt", "The page still takes keys")
-    assert page.input_value("#prompt") == "The page still takes keys"
     page.reload()
     page.wait_for_selector(".more:has-text('9.9 MB')")
     page.click(".message.assistant > .more")
     page.wait_for_selector(".more:has-text('9.8 MB')")
-    take_file(page, conversation(("user", "y" * 10_000_000), ("assistant", "z\n" * 500_000), title="Huge"))
+    page.evaluate("""text => {
+        const files = new DataTransfer();
+        files.items.add(new File([text.replace('Y', 'y'.repeat(1e7)).replace('Z', 'z\\n'.repeat(5e5))], 'huge.json'));
+        const input = document.querySelector('.tools input[type=file]');
+        input.files = files.files;
+        input.dispatchEvent(new Event('change'));
+    }""", conversation(("user", "Y"), ("assistant", "Z"), title="Huge"))
     page.click(".list .open:has-text('Huge')")
     page.wait_for_selector(".bubble .more")
+    assert page.locator(".message.assistant > .prose *").count() < 10_000
     page.fill("input[type=search]", "yyyyyyyy")
     page.wait_for_selector(".snippet")
-    assert time.monotonic() - begin < 30
 
 
 def test_broken_streams_end_with_a_clear_word(site, open_page):

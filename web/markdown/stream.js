@@ -7,15 +7,17 @@ import { parseBlocks } from './blocks.js';
 import { highlight } from './highlight.js';
 import { blockNode } from './render.js';
 
-const kBudget = 100_000; // characters that are shown at first and added by each "show more"
+const kBudget = 100_000; // characters that are shown at first and added by each "show more" …
+const kLines = 3000;     // … and lines, each of which may be a block
 const kColoured = 5000;   // characters of code that are coloured anew while they grow
 
 export class MarkdownView {
   constructor(element) {
     this.element = element;
     this.more = null;
-    this.reset('');
+    this.reset();
     this.limit = kBudget;
+    this.maxLines = kLines;
   }
 
   reset() {
@@ -24,20 +26,27 @@ export class MarkdownView {
     this.offset = 0;   // of the first block that is not final
     this.frozen = 0;   // children of `element` that are
     this.last = null;  // {block, node} of an open code block at the end
+    this.seen = { at: 0, lines: 0 }; // how far the lines are counted
   }
 
   // `isFinal`: nothing follows.
   update(text, isFinal) {
     const whole = text;
-    if (text.length > this.limit) text = text.slice(0, this.cut(text));
+    if (!text.startsWith(this.text)) this.reset();
+    text = text.slice(0, this.cut(text));
     if (!text.startsWith(this.text)) this.reset();
     if (text !== this.text || isFinal || this.element.childNodes.length === 0) this.show(text, isFinal);
     this.text = text;
     this.offerMore(whole, isFinal);
   }
 
-  // Where to cut: at a line's end if one is near.
+  // The length that is shown: whole lines if an end of one is near.
   cut(text) {
+    let { at, lines } = this.seen;
+    for (let next = 0; lines < this.maxLines && (next = text.indexOf('\n', at)) >= 0; ++lines) at = next + 1;
+    this.seen = { at, lines };
+    if (lines === this.maxLines && at < this.limit) return at;
+    if (text.length <= this.limit) return text.length;
     const line = text.lastIndexOf('\n', this.limit);
     return line > this.limit * 0.8 ? line : this.limit;
   }
@@ -83,6 +92,7 @@ export class MarkdownView {
     this.more = h('button', { type: 'button', class: 'more' }, t('show_more', { size: formatBytes(left) }));
     this.more.addEventListener('click', () => {
       this.limit += kBudget;
+      this.maxLines += kLines;
       this.update(whole, isFinal);
     });
     this.element.after(this.more);
