@@ -23,7 +23,7 @@ struct ServeApi {
   ApiConfig api;
   ObserveConfig observe;
   PipelineConfig pipeline;
-  bool allow_credentials = false, ssl = false;
+  bool allow_credentials = false, ssl = false, no_web = false;
   std::vector<std::string> allow_methods, allow_headers, adapters;
   std::string qos_config_path, meta_instruction, cap, config;
   int32_t port = 23333, max_body = 8, max_connections = 4096;
@@ -63,7 +63,7 @@ void fill(ServeApi& o, OptionList& list) {
            "Host names beside localhost that a loopback server answers to")
       .label("HOST");
   list.add("api_prefix", &o.api.api_prefix, "in front of every route").label("PATH");
-  list.add("no_web", &o.api.no_web, "serve no web page at /");
+  list.add("no_web", &o.no_web, "serve no web page at /");
   list.add("max_queue", &o.pipeline.max_queue, "requests that may wait; more are answered 429")
       .range(0, 1 << 20)
       .label("N")
@@ -183,8 +183,8 @@ int run(const ServeApi& o) {
   api.max_body = static_cast<size_t>(o.max_body) << 20;
   http.handle_signals = true;
   choose_certificate(o, http);
-  ModelRouter handler(
-      models, {api, o.pipeline, o.idle_timeout, o.max_models, static_cast<int64_t>(o.memory * (1 << 30))});
+  ModelRouter handler(models, {api, o.pipeline, o.idle_timeout, o.max_models,
+                               static_cast<int64_t>(o.memory * (1 << 30)), !o.no_web});
   // Models that were named load at once, so that a mistake ends the program; those of a folder when asked
   // for.
   for (size_t i = 0; i < o.models.size(); ++i) handler.load_and_wait(*handler.hosts()[i]);

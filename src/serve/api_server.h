@@ -29,7 +29,6 @@ struct ApiConfig {
   size_t max_body = 8 << 20;
   std::string sessions_dir;  // where /v1/sessions/{id}/save writes; "" = nowhere
   std::string api_prefix;    // in front of every route
-  bool no_web = false;       // without the page at /
 };
 
 class ApiServer : public HttpHandler {

@@ -59,6 +59,5 @@ void add_health_routes(ApiServer& server);
 void add_openai_routes(ApiServer& server);
 void add_lmdeploy_routes(ApiServer& server);
 void add_utility_routes(ApiServer& server);
-void add_web_routes(RouteTable& routes, const std::string& api_prefix);
 
 }  // namespace turgo

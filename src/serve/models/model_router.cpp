@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "engine/kv_pool.h"
 #include "serve/models/prometheus_merge.h"
+#include "serve/web/web_routes.h"
 
 namespace turgo {
 namespace {
@@ -110,7 +111,7 @@ ModelRouter::ModelRouter(std::vector<ModelSpec> models, RouterConfig config)
   }
   add_routes();
   add_ollama_routes();
-  if (!config_.api.no_web)
+  if (config_.has_page)
     for (RouteTable* table : {&own_, &front_.routes()}) add_web_routes(*table, config_.api.api_prefix);
   if (config_.idle_seconds > 0) begin_watching();
 }

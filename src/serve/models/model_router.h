@@ -22,6 +22,7 @@ struct RouterConfig {
   double idle_seconds = 0;   // > 0: an idle model sleeps after it
   int32_t max_loaded = 0;    // 0 = as many as the memory holds
   int64_t memory_bytes = 0;  // of all models' weights together; 0 = 0.8 of what is available at the start
+  bool has_page = true;      // the web page at /
 };
 
 class ModelRouter : public HttpHandler {

@@ -1,10 +1,10 @@
 // GET / and /assets/…: the built-in page. It needs no key: it holds nothing, and asks its user for the one
 // that the API wants.
-#include <string>
+#include "serve/web/web_routes.h"
+
 #include <string_view>
 
 #include "serve/api_error.h"
-#include "serve/routes.h"
 #include "serve/web/web_files.h"
 
 namespace turgo {
