@@ -40,9 +40,10 @@ foreach(name ${files})
   string(SUBSTRING ${hash} 0 16 hash)
   file(ARCHIVE_CREATE OUTPUT ${OUT}.gz PATHS ${WEB}/${name} FORMAT raw COMPRESSION GZip COMPRESSION_LEVEL 9)
   file(READ ${OUT}.gz packed HEX)
-  string(REGEX REPLACE "^(........)........" "\\100000000" packed "${packed}")  # no time stamp: the same bytes in every build
+  string(SUBSTRING "${packed}" 0 8 head)  # bytes 4 to 7 are a time: without it every build has the same bytes
+  string(SUBSTRING "${packed}" 16 -1 tail)
   to_array("${hex}" plain)
-  to_array("${packed}" packed)
+  to_array("${head}00000000${tail}" packed)
   string(APPEND arrays "constexpr char kPlain${index}[] = {${plain}};\nconstexpr char kPacked${index}[] = {${packed}};\n")
   string(APPEND table "    {\"${name}\", \"${type_${suffix}}\", \"\\\"${hash}\\\"\", {kPlain${index}, sizeof kPlain${index}}, {kPacked${index}, sizeof kPacked${index}}},\n")
   math(EXPR index "${index} + 1")
