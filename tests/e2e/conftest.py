@@ -26,7 +26,7 @@ def _path_from(variable):
 @pytest.fixture(scope="session")
 def package_python():
     """The interpreter of the environment that has the packages turgo and turgo-lmdeploy-compat."""
-    return os.environ.get("TURGO_PYTHON") or pytest.skip("TURGO_PYTHON is not set; ./run test sets it")
+    return os.environ.get("TURGO_PYTHON") or pytest.skip("TURGO_PYTHON is not set; ./run test-python sets it")
 
 
 def pytest_configure():

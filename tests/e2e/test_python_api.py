@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-turgo = pytest.importorskip("turgo", reason="the package is not installed; ./run test does")
+turgo = pytest.importorskip("turgo", reason="the package is not installed; ./run test-python does")
 GREEDY = {"temperature": 0, "max_new_tokens": 24}
 QUESTIONS = ["What is gravity?", "Name three colours.", "上海是"]
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-turgo = pytest.importorskip("turgo", reason="the package is not installed; ./run test does")
+turgo = pytest.importorskip("turgo", reason="the package is not installed; ./run test-python does")
 
 
 @pytest.fixture(scope="module")

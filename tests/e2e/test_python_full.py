@@ -1,4 +1,4 @@
-"""What needs large packages (tests/requirements-full.txt) and chromium: ./run test --full sets TURGO_FULL_PYTHON, an
+"""What needs large packages (tests/requirements-full.txt) and chromium: ./run test-python --full sets TURGO_FULL_PYTHON, an
 environment with both. The page of `serve gradio` is driven in a browser."""
 import json
 import os
@@ -13,7 +13,7 @@ from lmdeploy_030.test_lmdeploy_030 import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PYTHON = os.environ.get("TURGO_FULL_PYTHON")
-pytestmark = pytest.mark.skipif(not PYTHON, reason="TURGO_FULL_PYTHON is not set; ./run test --full sets it")
+pytestmark = pytest.mark.skipif(not PYTHON, reason="TURGO_FULL_PYTHON is not set; ./run test-python --full sets it")
 
 
 @pytest.fixture(scope="module")

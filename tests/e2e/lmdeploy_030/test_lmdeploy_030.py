@@ -29,7 +29,7 @@ def environment(package_python, folder):
     """Only what that environment has: nothing of this one's path."""
     binaries = os.path.dirname(package_python)
     if not os.path.exists(os.path.join(binaries, "lmdeploy")):
-        pytest.skip("TURGO_PYTHON has no lmdeploy; ./run test installs it")
+        pytest.skip("TURGO_PYTHON has no lmdeploy; ./run test-python installs it")
     return {"PATH": f"{binaries}:/usr/bin:/bin", "MODEL": folder, "HOME": os.environ["HOME"], "LC_ALL": "C.UTF-8"}
 
 

@@ -10,7 +10,7 @@ import urllib.request
 
 FOLDER = pathlib.Path(__file__).parent
 STEPS = sorted(path for path in FOLDER.glob("[1-9]_*") if path.suffix in {".sh", ".py"})
-FULL_PYTHON = os.environ.get("TURGO_FULL_PYTHON")  # has torch, transformers and gradio: ./run test --full
+FULL_PYTHON = os.environ.get("TURGO_FULL_PYTHON")  # has torch, transformers and gradio: ./run test-python --full
 PYTHON = FULL_PYTHON or os.environ.get("TURGO_PYTHON") or sys.executable
 STAYING = {"3_api_server.sh": "http://127.0.0.1:23333/health", "5_gradio.sh": "http://127.0.0.1:6006/"}
 REASONS = ("not built yet", "is not installed here", "has no gradio", "has no turgo")
