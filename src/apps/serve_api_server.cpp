@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "serve/models/model_router.h"
 #include "serve/observe/observability.h"
+#include "serve/proxy/registrar.h"
 
 namespace turgo {
 namespace {
@@ -24,6 +25,7 @@ struct ServeApi {
   ObserveConfig observe;
   PipelineConfig pipeline;
   bool allow_credentials = false, ssl = false, no_web = false;
+  RegistrarConfig registrar;
   std::vector<std::string> allow_methods, allow_headers, adapters;
   std::string qos_config_path, meta_instruction, cap, config;
   int32_t port = 23333, max_body = 8, max_connections = 4096;
@@ -97,6 +99,12 @@ void fill(ServeApi& o, OptionList& list) {
            "OpenTelemetry collector for a span per request, as http://localhost:4318/v1/traces")
       .label("URL")
       .shown_default("$OTEL_EXPORTER_OTLP_ENDPOINT");
+  list.add("proxy_url", &o.registrar.proxy_url, "distributor (`turgo serve proxy`) to register with")
+      .label("URL");
+  list.add("proxy_key", &o.registrar.operator_key, "the distributor's --operator-key").label("KEY");
+  list.add("node_url", &o.registrar.node_url, "how the distributor reaches this server")
+      .label("URL")
+      .shown_default("this machine's address on the way to it");
   list.add("allow_credentials", &o.allow_credentials, "accepted: keys travel in a header, not in cookies");
   list.add("allow_methods", &o.allow_methods, "accepted: the methods of the routes").label("METHOD");
   list.add("allow_headers", &o.allow_headers, "accepted: the headers of the routes").label("HEADER");
@@ -196,6 +204,9 @@ int run(const ServeApi& o) {
   auto server = HttpServer::listen(http, handler);
   handler.set_readiness([&server] { return !server->draining(); });
   announce(*server, o, http, api.model_name);
+  std::vector<std::string> names;
+  for (const auto& host : handler.hosts()) names.push_back(host->spec().name);
+  Registrar registrar(o.registrar, server->port(), names, [&server] { return server->draining(); });
   sd_notify_state("READY=1");
   server->run();
   sd_notify_state("STOPPING=1");

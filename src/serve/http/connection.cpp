@@ -319,7 +319,9 @@ asio::awaitable<void> Connection::answer(std::unique_ptr<Responder> responder) {
     }
     if (!out_.empty() && !co_await flush()) gone_ = true;
     if (gone_) break;
-    if (!done && !ready_) co_await wait_for_event();
+    if (done || ready_) continue;
+    if (!watching_) watch_for_end();  // one that took microseconds and still waits for something
+    co_await wait_for_event();
   }
   if (!log_.status) keep_alive_ = false;
 }

@@ -22,6 +22,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "serve/http/connection.h"
+#include "serve/http/http_io.h"
 #include "serve/http/tls_terminator.h"
 
 namespace turgo {
@@ -91,6 +92,7 @@ class BeastServer : public HttpServer, private Connection::Host {
   int port() const override { return port_; }
   bool is_loopback() const override { return is_loopback_; }
   size_t num_connections() const override { return num_connections_; }
+  std::shared_ptr<asio::io_context> shared_io() const { return io_; }
 
  private:
   const HttpServerConfig& config() const override { return config_; }
@@ -267,6 +269,10 @@ class WholeResponder : public Responder {
 
 std::unique_ptr<Responder> respond_with(HttpResponse response) {
   return std::make_unique<WholeResponder>(std::move(response));
+}
+
+std::shared_ptr<asio::io_context> io_context_of(const HttpServer& server) {
+  return static_cast<const BeastServer&>(server).shared_io();  // listen() makes no other
 }
 
 std::unique_ptr<HttpServer> HttpServer::listen(const HttpServerConfig& config, HttpHandler& handler) {
