@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import socketserver
@@ -26,8 +27,8 @@ def _port_of(process, begin):
 
 
 class Process:
-    def __init__(self, command, begin):
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def __init__(self, command, begin, **more):
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
         self.port = _port_of(self.process, begin)
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -77,11 +78,11 @@ def start(program):
             return running[-1]
 
         @staticmethod
-        def proxy(*nodes, flags=(), wait=True):
+        def proxy(*nodes, flags=(), wait=True, **more):
             command = [program, "serve", "proxy", "--server-port", "0", "--operator-key", KEY, "--health-interval", "0.3", *flags]
             for node in nodes:
                 command += ["--node", node if isinstance(node, str) else node.url]
-            running.append(Process(command, "distributing"))
+            running.append(Process(command, "distributing", **more))
             if wait:
                 until(lambda: all(one["models"] for one in running[-1].status().values()))
             return running[-1]
@@ -412,11 +413,14 @@ def test_a_restart_loses_nothing(start, tmp_path):
 
 def test_a_full_disk_is_told_and_survived(start, tmp_path):
     node = start.node()
-    proxy = start.proxy(flags=["--state-file", "/dev/full/state.json"], wait=False)
+    # No file may grow: a write fails as on a full disk (EFBIG; Python lets its children ignore the signal).
+    proxy = start.proxy(flags=["--state-file", str(tmp_path / "state.json")], wait=False, restore_signals=False,
+                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
     status, body = proxy.operate("/nodes/add", {"url": node.url})
     assert status == 500 and body["error"]["code"] == "state_not_saved", body
     assert proxy.complete()[0] == 200
     assert "turgo:proxy_state_saved 0" in proxy.request("GET", "/metrics")[1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_keys_reach_nobody_else(start):

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/error.h"
 
@@ -219,12 +220,12 @@ void NodeTable::begin(Node& node, AnswerKind kind, double now) {
 void NodeTable::answered(Node& node, AnswerKind kind, double began, double now) {
   Latencies& seen = node.latencies[static_cast<int>(kind)];
   if (auto it = seen.waiting.find(began); it != seen.waiting.end()) seen.waiting.erase(it);
-  seen.last.push_back(now - began);
-  seen.sum += seen.last.back();
-  if (seen.last.size() > Latencies::kWindow) {
-    seen.sum -= seen.last.front();
-    seen.last.pop_front();
-  }
+  // After a pause old answers say nothing, and the first new one as much as the few that are asked for.
+  bool is_first = now - seen.updated_at > kStaleSeconds && !seen.last.empty();
+  if (is_first) seen.last.clear();
+  for (size_t i = 0; i < (is_first ? kMinSamples : 1); ++i) seen.last.push_back(now - began);
+  while (seen.last.size() > Latencies::kWindow) seen.last.pop_front();
+  seen.sum = std::accumulate(seen.last.begin(), seen.last.end(), 0.0);
   seen.updated_at = now;
 }
 

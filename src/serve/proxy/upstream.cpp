@@ -210,6 +210,7 @@ asio::awaitable<bool> UpstreamCall::Wire::exchange() {
       room.expires_at(asio::steady_timer::time_point::max());
       co_await room.async_wait(with(ec));
       if (gone()) co_return true;
+      call->last_activity_ = UpstreamPool::now();
     }
     call->is_paused_ = false;
     ec = {};
