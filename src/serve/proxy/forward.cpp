@@ -69,6 +69,12 @@ class ForwardResponder : public Responder {
     }
   }
 
+  bool interrupt(HttpWriter& out, int, const std::string& reason) override {
+    if (!has_begun_) return false;
+    out.write(guard_->broken(request_.path, reason));
+    return true;
+  }
+
  private:
   void begin();
   void send(std::shared_ptr<Node> node);
@@ -135,6 +141,11 @@ void ForwardResponder::send(std::shared_ptr<Node> node) {
                   [](const auto& f) { return f.first == "authorization" || f.first == "x-api-key"; });
     upstream.fields.emplace_back("Authorization", "Bearer " + context_.node_api_key);
   }
+  std::erase_if(upstream.fields,
+                [](const auto& f) { return f.first == "x-request-id" || f.first == "traceparent"; });
+  if (!request_.request_id.empty()) upstream.fields.emplace_back("X-Request-Id", request_.request_id);
+  if (!request_.trace.trace_id.empty())
+    upstream.fields.emplace_back("traceparent", to_traceparent(request_.trace));
   is_judged_ = false;
   guard_.reset();
   text_.clear();
@@ -301,7 +312,8 @@ HttpFields end_to_end_fields(const HttpFields& fields, bool is_request) {
   // The node's answer has to be readable here, and pages are the front server's matter. Cookies are nobody's.
   static const std::set<std::string_view> kRequest = {"host",   "expect",  "accept-encoding",
                                                       "origin", "referer", "cookie"};
-  static const std::set<std::string_view> kAnswer = {"date", "server", "content-type", "set-cookie", "vary"};
+  static const std::set<std::string_view> kAnswer = {"date", "server",       "content-type", "set-cookie",
+                                                     "vary", "x-request-id", "traceresponse"};
   std::string named;  // by Connection
   for (const auto& [name, value] : fields)
     if (name == "connection") named += "," + value;

@@ -1,7 +1,6 @@
 #include "serve/proxy/state_file.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "io/atomic_file.h"
 
 namespace turgo {
 namespace {
@@ -53,29 +53,12 @@ std::string StateFile::read() const {
 
 void StateFile::write_now(const std::string& text) const {
   if (path_.empty()) return;
-  std::string beside = path_ + ".new";
-  auto wrong = [&] {
-    std::string why = std::strerror(errno);
-    ::unlink(beside.c_str());
-    fail(ErrorCode::kIo, "can not write {}: {}", quote(path_, 200), why);
-  };
-  std::error_code ignored;
   std::filesystem::path folder = std::filesystem::path(path_).parent_path();
+  std::error_code ignored;  // AtomicFile says what is wrong with the folder
   if (!folder.empty()) std::filesystem::create_directories(folder, ignored);
-  {
-    Descriptor file{open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
-    if (file.fd < 0) wrong();
-    for (size_t at = 0; at < text.size();) {
-      ssize_t n = ::write(file.fd, text.data() + at, text.size() - at);
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) wrong();
-      at += static_cast<size_t>(n);
-    }
-    if (fsync(file.fd) != 0) wrong();
-  }
-  if (rename(beside.c_str(), path_.c_str()) != 0) wrong();
-  Descriptor parent{open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (parent.fd >= 0) fsync(parent.fd);  // the rename; file systems without it have it anyway
+  AtomicFile file(path_, {}, AtomicFile::kPrivate);
+  file.write(text);
+  file.commit();
 }
 
 void StateFile::write(std::string text, Done done) {

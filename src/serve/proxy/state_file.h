@@ -24,7 +24,7 @@ class StateFile {
   using Done = std::function<void(const std::string& error)>;
   void write(std::string text, Done done);
   void finish();  // waits for what was given to write(), which nobody may call after this
-  // On the calling thread. Throws Error{kIo} in one line.
+  // On the calling thread. Throws Error in one line.
   void write_now(const std::string& text) const;
 
  private:
