@@ -11,7 +11,8 @@ namespace {
 
 constexpr double kBand = 2;           // nodes whose times are within are equally fast
 constexpr size_t kMinSamples = 3;     // fewer say nothing
-constexpr double kStaleSeconds = 5;   // a slow node is tried again after that, with one request
+constexpr double kStaleSeconds = 5;   // a slow node is tried again after that, with one request,
+constexpr uint64_t kStalePicks = 20;  // and after so many for others: it costs little of any load
 constexpr int kForgive = 20;          // successes in a row that wipe out old ejections
 constexpr double kMinRecentByte = 1;  // seconds; younger ones prove that a node works
 
@@ -105,7 +106,8 @@ bool NodeTable::can_take(const Node& node, const RequestFacts& facts, std::span<
 double NodeTable::observed(const Node& node, AnswerKind kind, double now) const {
   const Latencies& seen = node.latencies[static_cast<int>(kind)];
   double waited = seen.waiting.empty() ? 0 : (now - *seen.waiting.begin()) / 4;
-  bool is_stale = node.in_flight == 0 && now - seen.updated_at > kStaleSeconds;
+  bool is_stale = node.in_flight == 0 && now - seen.updated_at > kStaleSeconds &&
+                  next_pick_ - node.last_pick > kStalePicks;
   if (seen.last.size() < kMinSamples || is_stale) return waited;
   return std::max(seen.sum / static_cast<double>(seen.last.size()), waited);
 }
