@@ -9,12 +9,13 @@
 namespace turgo {
 namespace {
 
-constexpr double kBand = 2;           // nodes whose times are within are equally fast
-constexpr size_t kMinSamples = 3;     // fewer say nothing
-constexpr double kStaleSeconds = 5;   // a slow node is tried again after that, with one request,
-constexpr uint64_t kStalePicks = 20;  // and after so many for others: it costs little of any load
-constexpr int kForgive = 20;          // successes in a row that wipe out old ejections
-constexpr double kMinRecentByte = 1;  // seconds; younger ones prove that a node works
+constexpr double kBand = 2;              // nodes whose times are within are equally fast
+constexpr double kNoiseSeconds = 0.005;  // so are those within: a busy machine's wake-ups
+constexpr size_t kMinSamples = 3;        // fewer say nothing
+constexpr double kStaleSeconds = 5;      // a slow node is tried again after that, with one request,
+constexpr uint64_t kStalePicks = 20;     // and after so many for others: it costs little of any load
+constexpr int kForgive = 20;             // successes in a row that wipe out old ejections
+constexpr double kMinRecentByte = 1;     // seconds; younger ones prove that a node works
 
 // A cached prefix is worth a longer queue, up to here.
 bool is_overloaded(double cost, double best) {
@@ -154,7 +155,7 @@ NodeTable::NodePtr NodeTable::pick(std::vector<NodePtr> able, AnswerKind kind, d
   std::vector<double> slowness, costs;
   for (const NodePtr& node : able) {
     double seconds = observed(*node, kind, now);
-    double ratio = seconds > kBand * best ? seconds / best : 1;
+    double ratio = seconds > kBand * best && seconds > best + kNoiseSeconds ? seconds / best : 1;
     double speed = (node->spec.speed > 0 ? node->spec.speed : usual_speed) / usual_speed;
     slowness.push_back(ratio / speed);
     costs.push_back((node->in_flight + 1) * slowness.back());

@@ -385,7 +385,7 @@ void UpstreamPool::tick() {
     double given = call->request_.silence_seconds;
     double patience = given > 0 ? given : config_.silence_seconds;
     bool is_down = call->node_->state == NodeState::kDown && !call->request_.is_probe;
-    if (call->is_connecting_ && silent > config_.connect_seconds)
+    if (call->is_connecting_ && silent > std::max(given, config_.connect_seconds))
       call->end(UpstreamFailure::kRefused, "it took no connection in time");
     else if (!call->is_paused_ && silent > patience)
       call->end(UpstreamFailure::kSilent, fmt::format("no byte came in {} s", patience));
