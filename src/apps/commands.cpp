@@ -16,6 +16,7 @@ Command serve_api_server_command();
 Command serve_api_client_command();
 Command serve_gradio_command();
 Command serve_proxy_command();
+Command run_batch_command();
 Command list_command();
 Command check_env_command();
 
@@ -25,7 +26,7 @@ std::vector<Command> all_commands() {
        {chat_command, generate_command, tokenize_command, eval_ppl_command, eval_kl_command,
         eval_logits_command, bench_sim_command, bench_serve_command, bench_throughput_command, bench_command,
         serve_api_server_command, serve_api_client_command, serve_gradio_command, serve_proxy_command,
-        list_command, check_env_command})
+        run_batch_command, list_command, check_env_command})
     commands.push_back(make());
   return commands;
 }

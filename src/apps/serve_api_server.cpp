@@ -31,6 +31,12 @@ struct ServeApi {
   int32_t port = 23333, max_body = 8, max_connections = 4096;
 };
 
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
 void fill(ServeApi& o, OptionList& list) {
   list.add("model", &o.models,
            "model folders or GGUF files; the first is the one that requests mean by default")
@@ -114,6 +120,15 @@ void fill(ServeApi& o, OptionList& list) {
   list.add("ssl_keyfile", &o.http.ssl_keyfile, "PEM key of it; --ssl alone takes $SSL_KEYFILE").label("FILE");
   list.add("config", &o.config, "JSON object of these flags (session_len: 4096 …); flags and $TURGO_… win")
       .label("FILE");
+  list.add("tool_call_parser", &o.api.tool_call_parser,
+           "how the model writes tool calls: " + joined(list_tool_formats()) + ", or none")
+      .label("NAME")
+      .shown_default("as its template tells");
+  list.add("reasoning_parser", &o.api.reasoning_parser,
+           "think: text in <think>…</think> is reasoning; none: it is content")
+      .choices({"", "think", "none"})
+      .label("NAME")
+      .shown_default("as its template tells");
   list.add("adapters", &o.adapters, "not built yet").label("NAME=PATH");
   list.add("qos_config_path", &o.qos_config_path, "not built yet").label("FILE");
   list.add("meta_instruction", &o.meta_instruction, "not built yet; use a system message").label("TEXT");
@@ -123,6 +138,10 @@ void fill(ServeApi& o, OptionList& list) {
 
 void refuse_what_is_missing(const ServeApi& o) {
   if (!o.adapters.empty()) fail(ErrorCode::kUnsupported, "--adapters is not built yet");
+  const std::string& parser = o.api.tool_call_parser;
+  if (!parser.empty() && parser != "none" && !find_tool_format(parser))
+    fail(ErrorCode::kInvalidArgument, "--tool-call-parser: expected one of {} or none, got {}",
+         joined(list_tool_formats()), quote(parser));
   if (!o.qos_config_path.empty()) fail(ErrorCode::kUnsupported, "--qos-config-path is not built yet");
   if (!o.meta_instruction.empty())
     fail(ErrorCode::kUnsupported, "--meta-instruction is not built yet; send a system message");

@@ -38,14 +38,30 @@ ApiServer::ApiServer(Pipeline* model, ApiConfig config, std::shared_ptr<KeyRing>
 }
 
 void ApiServer::post(const std::string& path, std::unique_ptr<Responder> (*function)(ApiServer&, const Call&),
-                     const std::string& summary) {
+                     const std::string& summary, const char* answer, const char* stream) {
   routes_.add("POST", path, [this, function](const Call& call) { return function(*this, call); },
-              {false, false, summary});
+              {false, false, summary, answer, stream});
 }
 
 Pipeline& ApiServer::pipeline() {
   CHECK(pipeline_.load() != nullptr);
   return *pipeline_;
+}
+
+int32_t ApiServer::vocab_size() {
+  Pipeline* model = pipeline_;
+  return model ? model->vocab_size() : 0;
+}
+
+const ToolFormat* ApiServer::tool_format() {
+  if (config_.tool_call_parser == "none") return nullptr;
+  return config_.tool_call_parser.empty() ? detect_tool_format(pipeline().chat_template_source())
+                                          : find_tool_format(config_.tool_call_parser);
+}
+
+bool ApiServer::thinks() {
+  return config_.reasoning_parser.empty() ? detect_thinking(pipeline().chat_template_source())
+                                          : config_.reasoning_parser != "none";
 }
 
 RouteTable::Match ApiServer::match(const RouteTable& routes, const std::string& path) const {
@@ -135,7 +151,7 @@ void ApiServer::finished(const HttpLogEntry& entry) {
 void ApiServer::check_model(Fields& fields) const {
   std::string model;
   fields.text("model", model);
-  if (model.empty() || model == config_.model_name) return;
+  if (model.empty() || model == config_.model_name || config_.takes_any_model) return;
   throw ApiError(404,
                  fmt::format("the model {} is not served here; '{}' is", quote(model), config_.model_name),
                  "model", "model_not_found");

@@ -17,6 +17,7 @@
 #include "serve/lmdeploy/interactive_sessions.h"
 #include "serve/metrics.h"
 #include "serve/routes.h"
+#include "serve/tools/tool_format.h"
 
 namespace turgo {
 
@@ -27,8 +28,12 @@ struct ApiConfig {
   AccessConfig access;
   double timeout = 0;  // seconds of one answer; 0 = none
   size_t max_body = 8 << 20;
-  std::string sessions_dir;  // where /v1/sessions/{id}/save writes; "" = nowhere
-  std::string api_prefix;    // in front of every route
+  std::string sessions_dir;      // where /v1/sessions/{id}/save writes; "" = nowhere
+  std::string api_prefix;        // in front of every route
+  bool takes_any_model = false;  // whatever name a request says: of batches over one model
+  // How the models write calls ("" as their templates tell, "none", a name of list_tool_formats()), and
+  // whether text in <think>…</think> is reasoning ("" as their templates tell, "none", "think").
+  std::string tool_call_parser, reasoning_parser;
 };
 
 class ApiServer : public HttpHandler {
@@ -52,6 +57,9 @@ class ApiServer : public HttpHandler {
 
   Pipeline& pipeline();
   void set_pipeline(Pipeline* pipeline) { pipeline_ = pipeline; }
+  int32_t vocab_size();             // 0 while no model is there: of a description
+  const ToolFormat* tool_format();  // nullptr: the model writes no calls
+  bool thinks();
   const ApiConfig& config() const { return config_; }
   Metrics& metrics() { return metrics_; }
   InteractiveSessions& sessions() { return sessions_; }
@@ -62,7 +70,7 @@ class ApiServer : public HttpHandler {
   int64_t started() const { return started_; }  // seconds since 1970
 
   void post(const std::string& path, std::unique_ptr<Responder> (*function)(ApiServer&, const Call&),
-            const std::string& summary = "");
+            const std::string& summary, const char* answer = "", const char* stream = "");
   // Throws ApiError 404 for a model that is not served here.
   void check_model(Fields& fields) const;
   // Throws ApiError, also 429 where the queue is full. `param` is the field that the prompt came in.
@@ -89,6 +97,7 @@ std::unique_ptr<Responder> respond_json(const Json& value);
 
 // The functions behind the routes. All throw ApiError.
 std::unique_ptr<Responder> chat_completions(ApiServer& server, const Call& call);
+std::vector<int32_t> chat_prompt(ApiServer& server, const Call& call);  // what chat_completions() submits
 std::unique_ptr<Responder> completions(ApiServer& server, const Call& call);
 std::unique_ptr<Responder> chat_interactive(ApiServer& server, const Call& call);
 std::unique_ptr<Responder> generate_route(ApiServer& server, const Call& call);

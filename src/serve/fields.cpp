@@ -5,6 +5,7 @@
 
 #include "core/json.h"
 #include "io/json_file.h"
+#include "serve/routes.h"
 
 namespace turgo {
 
@@ -55,6 +56,11 @@ Json parse_body(std::string_view body) {
   }
 }
 
+Json parse_optional_body(const Call& call) {
+  if (call.schema) call.schema->make_body_optional();
+  return call.request.body.empty() ? Json::object() : parse_body(call.request.body);
+}
+
 std::string shown(const Json& value) {
   if (value.is_array() || value.is_object())
     return fmt::format("{} of {} elements", value.is_array() ? "a list" : "an object", value.size());
@@ -70,17 +76,63 @@ Fields::Fields(const Json& object, std::string prefix) : object_(object), prefix
                  name, "invalid_type");
 }
 
+Fields::Fields(const Json& object, FieldSchema* schema) : Fields(object) {
+  schema_ = schema;
+}
+
+Json Fields::schema_of(const std::function<void(Fields&)>& read) {
+  FieldSchema schema;
+  const Json none = Json::object();
+  Fields fields(none, &schema);
+  try {
+    read(fields);
+    fields.finish();
+  } catch (const SchemaRecorded&) {
+  }
+  return schema.to_json();
+}
+
 void Fields::wrong(const std::string& name, const std::string& expected, const Json& got) const {
   bad_field(prefix_ + name, "expected {}, got {}", expected, shown(got));
 }
 
-const Json* Fields::take(const std::string& name) {
+const Json* Fields::take(const std::string& name, SchemaOf schema) {
   known_.push_back(name);
+  if (schema_) schema_->add(name, schema ? schema() : Json::object());
   auto found = object_.find(name);
   return found == object_.end() || found->is_null() ? nullptr : &*found;
 }
 
+const Json* Fields::need(const std::string& name, const char* expected, SchemaOf schema) {
+  const Json* json = take(name, schema);
+  if (schema_)
+    schema_->require(name);
+  else if (!json)
+    bad_field(prefix_ + name, "is missing; expected {}", expected);
+  return json;
+}
+
+void Fields::need_one_of(const std::vector<std::string>& names) {
+  if (schema_) return schema_->require_one_of(names);
+  std::string list;
+  for (const std::string& name : names) {
+    if (auto found = object_.find(name); found != object_.end() && !found->is_null()) return;
+    list += (list.empty() ? "" : name == names.back() ? " or " : ", ") + name;
+  }
+  bad_field(prefix_ + names.front(), "is missing; expected {}", list);
+}
+
+void Fields::object(const std::string& name, const std::function<void(Fields&)>& read) {
+  if (schema_) schema_->add(name, schema_of(read));
+  const Json* json = take(name);
+  if (!json) return;
+  Fields inner(*json, prefix_ + name + ".");
+  read(inner);
+  inner.finish();
+}
+
 void Fields::number(const std::string& name, double& value, double min, double max) {
+  if (schema_) schema_->add(name, {{"type", "number"}, {"minimum", min}, {"maximum", max}});
   const Json* json = take(name);
   if (!json) return;
   double number = json->is_number() ? json->get<double>() : NAN;
@@ -95,6 +147,7 @@ void Fields::number(const std::string& name, float& value, double min, double ma
 }
 
 void Fields::integer(const std::string& name, int64_t& value, int64_t min, int64_t max) {
+  if (schema_) schema_->add(name, {{"type", "integer"}, {"minimum", min}, {"maximum", max}});
   const Json* json = take(name);
   if (!json) return;
   double number = json->is_number() ? json->get<double>() : NAN;
@@ -114,6 +167,7 @@ void Fields::integer(const std::string& name, int32_t& value, int32_t min, int32
 }
 
 void Fields::flag(const std::string& name, bool& value) {
+  if (schema_) schema_->add(name, {{"type", "boolean"}});
   const Json* json = take(name);
   if (!json) return;
   if (!json->is_boolean()) wrong(name, "true or false", *json);
@@ -121,13 +175,29 @@ void Fields::flag(const std::string& name, bool& value) {
 }
 
 void Fields::text(const std::string& name, std::string& value) {
+  if (schema_) schema_->add(name, {{"type", "string"}});
   const Json* json = take(name);
   if (!json) return;
   if (!json->is_string()) wrong(name, "a string", *json);
   value = json->get<std::string>();
 }
 
+void Fields::choice(const std::string& name, std::string& value, const std::vector<std::string>& choices) {
+  if (schema_) schema_->add(name, {{"enum", choices}});
+  const Json* json = take(name);
+  if (!json) return;
+  bool fits = json->is_string() && std::find(choices.begin(), choices.end(), *json) != choices.end();
+  if (!fits) {
+    std::string list;
+    for (const std::string& one : choices) list += (list.empty() ? "" : ", ") + one;
+    wrong(name, list, *json);
+  }
+  value = json->get<std::string>();
+}
+
 void Fields::texts(const std::string& name, std::vector<std::string>& value) {
+  if (schema_)
+    schema_->add(name, {{"type", Json::array({"string", "array"})}, {"items", {{"type", "string"}}}});
   const Json* json = take(name);
   if (!json) return;
   value.clear();
@@ -143,6 +213,9 @@ void Fields::texts(const std::string& name, std::vector<std::string>& value) {
 }
 
 void Fields::ids(const std::string& name, std::vector<int32_t>& value) {
+  if (schema_)
+    schema_->add(
+        name, {{"type", "array"}, {"items", {{"type", "integer"}, {"minimum", 0}, {"maximum", INT32_MAX}}}});
   const Json* json = take(name);
   if (!json) return;
   if (!json->is_array()) wrong(name, "a list of token ids", *json);
@@ -157,15 +230,19 @@ void Fields::ids(const std::string& name, std::vector<int32_t>& value) {
 
 void Fields::harmless(std::initializer_list<const char*> names) {
   known_.insert(known_.end(), names.begin(), names.end());
+  if (!schema_) return;
+  for (const char* name : names) schema_->add(name, Json::object());
 }
 
 void Fields::refuse(const std::string& name, const Json& standard, const std::string& why) {
+  if (schema_) schema_->add(name, {{"enum", Json::array({standard})}});
   const Json* json = take(name);
   if (json && *json != standard)
     throw ApiError(400, prefix_ + name + ": " + why, prefix_ + name, "unsupported_parameter");
 }
 
 void Fields::finish() const {
+  if (schema_) throw SchemaRecorded{};
   for (const auto& [name, value] : object_.items()) {
     if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
     std::string close = closest_name(name, known_);

@@ -141,7 +141,11 @@ std::unique_ptr<Responder> respond_with_answers(std::vector<Choice> choices,
 }
 
 static void take_logit_bias(Fields& fields, GenerationConfig& config, int32_t vocab_size) {
-  const Json* bias = fields.take("logit_bias");
+  const Json* bias = fields.take("logit_bias", [] {
+    return Json{{"type", "object"},
+                {"propertyNames", {{"pattern", "^[0-9]{1,8}$"}}},
+                {"additionalProperties", {{"type", "number"}, {"minimum", -100}, {"maximum", 100}}}};
+  });
   if (!bias) return;
   if (!bias->is_object())
     bad_field("logit_bias", "expected an object of token ids and numbers, got {}", shown(*bias));
@@ -165,7 +169,10 @@ void take_sampling(Fields& fields, GenerationConfig& config, int32_t vocab_size)
   fields.number("repetition_penalty", config.repetition_penalty, 0.01, 100);
   fields.number("presence_penalty", config.presence_penalty, -2, 2);
   fields.number("frequency_penalty", config.frequency_penalty, -2, 2);
-  if (const Json* seed = fields.take("seed")) {
+  auto seed_schema = [] {
+    return Json{{"type", "integer"}, {"minimum", INT64_MIN}, {"maximum", UINT64_MAX}};
+  };
+  if (const Json* seed = fields.take("seed", seed_schema)) {
     if (!seed->is_number_integer())
       bad_field("seed", "expected a whole number of 64 bits, got {}", shown(*seed));
     config.seed =

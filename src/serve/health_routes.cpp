@@ -16,11 +16,11 @@ void add_health_routes(ApiServer& server) {
          server.metrics().model_text(server.pipeline().engine().stats()) + server.metrics().server_text()});
   };
   RouteTable& routes = server.routes();
-  routes.add("GET", "/livez", alive, {true, true, "Whether the process lives"});
-  routes.add("GET", "/health", ready, {true, true, "Whether requests are taken"});
-  routes.add("GET", "/readyz", ready, {true, true, "Whether requests are taken"});
-  routes.add("GET", "/version", version, {false, true, "The program's version"});
-  routes.add("GET", "/metrics", metrics, {false, false, "Counters in Prometheus' text format"});
+  routes.add("GET", "/livez", alive, {true, true, "Whether the process lives", "Status"});
+  routes.add("GET", "/health", ready, {true, true, "Whether requests are taken", "Status"});
+  routes.add("GET", "/readyz", ready, {true, true, "Whether requests are taken", "Status"});
+  routes.add("GET", "/version", version, {false, true, "The program's version", "Version"});
+  routes.add("GET", "/metrics", metrics, {false, false, "Counters in Prometheus' text format", "text/plain"});
 }
 
 }  // namespace turgo

@@ -42,6 +42,11 @@ const RouteTable::Entry* RouteTable::Match::find(const std::string& method) cons
 
 void RouteTable::add(const std::string& method, const std::string& path, Route route, RouteInfo info) {
   std::vector<Entry>& entries = by_path_[path];
+  for (Entry& entry : entries)
+    if (entry.method == method) {  // the later one counts
+      entry = {method, path, std::move(route), std::move(info)};
+      return;
+    }
   if (entries.empty() && path.find('{') != path.npos) patterns_.push_back(path);
   entries.push_back({method, path, std::move(route), std::move(info)});
 }

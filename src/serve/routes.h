@@ -20,8 +20,9 @@ struct Call {
   const HttpRequest& request;
   std::string owner;                     // of sessions and of what the prefix cache keeps: the caller's key
   std::vector<std::string> params = {};  // what stood in the path's {name}s
-  // Set while the API's description is made: the body is {}, and Fields::finish() notes what it was asked for
-  // and throws SchemaRecorded.
+  // Set while the API's description is made: the body is {}, and Fields (which gets this pointer) notes what
+  // it is asked for and throws SchemaRecorded at finish(). So a route for POST reads its body with Fields
+  // before it does anything else, also where the body may be empty.
   FieldSchema* schema = nullptr;
 };
 
@@ -31,6 +32,11 @@ struct RouteInfo {
   bool is_open = false;   // needs no key
   bool is_cheap = false;  // HttpHandler::Admission::is_cheap
   std::string summary = {};
+  // For the API's description: the component that describes the answer's JSON ("": any), and the media type
+  // of an answer in pieces, "" if there is none.
+  const char* answer = "";
+  const char* stream = "";
+  std::vector<const char*> query = {};  // names of what may stand behind '?'
 };
 
 class RouteTable {

@@ -1,5 +1,6 @@
 // Tokens in and out: LMDeploy's /v1/encode and /generate, vLLM's and llama.cpp's /tokenize and /detokenize.
 #include "serve/api_server.h"
+#include "serve/openai/chat_messages.h"
 #include "text/utf8.h"
 
 namespace turgo {
@@ -45,7 +46,7 @@ class GenerateFormatter : public AnswerFormat {
 
 std::unique_ptr<Responder> generate_route(ApiServer& server, const Call& call) {
   Json body = parse_body(call.request.body);
-  Fields f(body);
+  Fields f(body, call.schema);
   GenerationConfig config;
   config.temperature = 1;
   config.top_p = 1;
@@ -62,7 +63,8 @@ std::unique_ptr<Responder> generate_route(ApiServer& server, const Call& call) {
   f.integer("max_tokens", config.max_new_tokens, 1, INT32_MAX);
   f.refuse("image_data", nullptr, "images are not built yet");
   f.harmless({"session_id"});
-  take_sampling(f, config, server.pipeline().vocab_size());
+  take_sampling(f, config, server.vocab_size());
+  f.need_one_of({"prompt", "input_ids"});
   f.finish();
   if (ids.empty() == prompt.empty()) bad_field("prompt", "expected either prompt or input_ids");
   if (wants_logprobs) config.logprobs = 0;
@@ -75,15 +77,15 @@ std::unique_ptr<Responder> generate_route(ApiServer& server, const Call& call) {
 
 std::unique_ptr<Responder> encode_route(ApiServer& server, const Call& call) {
   Json body = parse_body(call.request.body);
-  Fields f(body);
+  Fields f(body, call.schema);
   std::vector<std::string> inputs;
   bool do_preprocess = false, add_bos = true;
-  const Json* input = f.take("input");
+  server.check_model(f);
+  const Json* input = f.need("input", "a text or a list of texts");
   f.texts("input", inputs);
   f.flag("do_preprocess", do_preprocess);
   f.flag("add_bos", add_bos);
   f.finish();
-  if (!input) bad_field("input", "is missing; expected a text or a list of texts");
   const Tokenizer& tokenizer = server.pipeline().tokenizer();
   Json lists = Json::array(), lengths = Json::array();
   for (const std::string& text : inputs) {
@@ -100,13 +102,13 @@ std::unique_ptr<Responder> encode_route(ApiServer& server, const Call& call) {
 
 std::unique_ptr<Responder> tokenize_route(ApiServer& server, const Call& call) {
   Json body = parse_body(call.request.body);
-  Fields f(body);
+  Fields f(body, call.schema);
   std::string text;
   bool add_special = true, parse_special = true, generation = true, wants_strings = false;
-  const Json* prompt = f.take("prompt");
   const Json* content = f.take("content");
-  const Json* messages = f.take("messages");
-  f.text(content ? "content" : "prompt", text);
+  const Json* messages = f.take("messages", messages_schema);
+  f.text("prompt", text);
+  f.text("content", text);
   if (content) add_special = false;  // llama.cpp's default
   f.flag("add_special_tokens", add_special);
   f.flag("add_special", add_special);
@@ -114,15 +116,14 @@ std::unique_ptr<Responder> tokenize_route(ApiServer& server, const Call& call) {
   f.flag("add_generation_prompt", generation);
   f.flag("return_token_strs", wants_strings);
   server.check_model(f);
+  f.need_one_of({"prompt", "content", "messages"});
   f.finish();
-  if (!prompt && !content && !messages)
-    bad_field("prompt", "is missing; expected prompt, content or messages");
   Pipeline& pipeline = server.pipeline();
   std::vector<int32_t> ids;
   if (messages) {
     ChatTemplateOptions options;
     options.add_generation_prompt = generation;
-    ids = pipeline.chat_tokens(*messages, options);
+    ids = pipeline.chat_tokens(read_messages(*messages), options);
   } else if (add_special && parse_special) {
     ids = pipeline.prompt_tokens({Segment::from_text(text)});
   } else {
@@ -138,13 +139,12 @@ std::unique_ptr<Responder> tokenize_route(ApiServer& server, const Call& call) {
 
 std::unique_ptr<Responder> detokenize_route(ApiServer& server, const Call& call) {
   Json body = parse_body(call.request.body);
-  Fields f(body);
+  Fields f(body, call.schema);
   std::vector<int32_t> ids;
-  const Json* tokens = f.take("tokens");
+  f.need("tokens", "a list of token ids");
   f.ids("tokens", ids);
   server.check_model(f);
   f.finish();
-  if (!tokens) bad_field("tokens", "is missing; expected a list of token ids");
   for (int32_t id : ids)
     if (id >= server.pipeline().vocab_size())
       bad_field("tokens", "expected ids below {}, got {}", server.pipeline().vocab_size(), id);
@@ -153,9 +153,10 @@ std::unique_ptr<Responder> detokenize_route(ApiServer& server, const Call& call)
 }
 
 void add_utility_routes(ApiServer& server) {
-  server.post("/generate", generate_route, "Continue a text (LMDeploy, SGLang)");
-  server.post("/tokenize", tokenize_route, "Text to token ids (vLLM, llama.cpp)");
-  server.post("/detokenize", detokenize_route, "Token ids to text (vLLM, llama.cpp)");
+  server.post("/generate", generate_route, "Continue a text (LMDeploy, SGLang)", "Generated",
+              "text/event-stream");
+  server.post("/tokenize", tokenize_route, "Text to token ids (vLLM, llama.cpp)", "Tokens");
+  server.post("/detokenize", detokenize_route, "Token ids to text (vLLM, llama.cpp)", "Text");
 }
 
 }  // namespace turgo

@@ -26,12 +26,37 @@ std::string blocks_text(const Json& blocks, const std::string& where) {
   return text;
 }
 
+Json text_blocks_schema() {
+  Json block = {{"type", "object"},
+                {"properties", {{"type", {{"const", "text"}}}, {"text", {{"type", "string"}}}}},
+                {"required", {"type", "text"}}};
+  return {{"anyOf", Json::array({{{"type", "string"}}, {{"type", "array"}, {"items", std::move(block)}}})}};
+}
+
+Json messages_schema() {
+  Json block = {
+      {"type", "object"},
+      {"properties",
+       {{"type", {{"enum", {"text", "tool_use", "tool_result", "thinking", "redacted_thinking"}}}}}},
+      {"required", {"type"}}};
+  Json blocks = {{"type", "array"}, {"items", std::move(block)}, {"minItems", 1}};
+  Json content = {{"anyOf", Json::array({{{"type", "string"}}, std::move(blocks)})}};
+  Json message = {
+      {"type", "object"},
+      {"properties", {{"role", {{"enum", {"user", "assistant"}}}}, {"content", std::move(content)}}},
+      {"required", {"role", "content"}},
+      {"additionalProperties", false}};
+  return {{"type", "array"}, {"items", std::move(message)}, {"minItems", 1}};
+}
+
 // One of Anthropic's messages is one or more of OpenAI's: each tool_result is a message of its own.
 void add_message(Json& out, const Json& message, const std::string& where) {
-  std::string role = text_of(message, "role");
-  if (role != "user" && role != "assistant")
-    bad_field(where + ".role", "expected user or assistant, got {}", shown(member(message, "role")));
-  const Json& content = member(message, "content");
+  Fields m(message, where + ".");
+  std::string role;
+  m.need("role", "user or assistant");
+  m.choice("role", role, {"user", "assistant"});
+  const Json& content = *m.need("content", "a text or a list of blocks");
+  m.finish();
   if (content.is_string()) {
     out.push_back({{"role", role}, {"content", content}});
     return;
@@ -70,58 +95,64 @@ void add_message(Json& out, const Json& message, const std::string& where) {
   out.push_back(std::move(openai));
 }
 
+// OpenAI's form of a tool.
+Json read_tool(Fields& f) {
+  std::string type, name, description;
+  f.choice("type", type, {"custom"});  // Anthropic's own tools can not run here
+  f.need("name", "the tool's name");
+  f.text("name", name);
+  f.text("description", description);
+  const Json* parameters = f.take("input_schema", [] { return Json{{"type", "object"}}; });
+  bool is_strict = false;
+  f.flag("strict", is_strict);
+  f.harmless({"cache_control", "input_examples", "eager_input_streaming"});
+  f.finish();
+  Json function = {{"name", name}, {"description", description}, {"strict", is_strict}};
+  if (parameters) function["parameters"] = *parameters;
+  return {{"type", "function"}, {"function", std::move(function)}};
+}
+
+Json tools_schema() {
+  return {{"type", "array"}, {"items", Fields::schema_of(read_tool)}};
+}
+
 void take_tools(Fields& f, Json& openai) {
-  if (const Json* tools = f.take("tools"); tools && !tools->empty()) {
+  if (const Json* tools = f.take("tools", tools_schema); tools && !tools->empty()) {
     if (!tools->is_array()) bad_field("tools", "expected a list, got {}", shown(*tools));
-    Json list = Json::array();
-    for (const Json& tool : *tools) {
-      if (std::string type = text_of(tool, "type"); !type.empty() && type != "custom")
-        bad_field("tools", "expected tools of the caller's own, got one of type {}", quote(type));
-      Json function = {{"name", member(tool, "name")}, {"parameters", member(tool, "input_schema")}};
-      if (member(tool, "description").is_string()) function["description"] = tool["description"];
-      list.push_back({{"type", "function"}, {"function", std::move(function)}});
+    openai["tools"] = Json::array();
+    for (size_t i = 0; i < tools->size(); ++i) {
+      Fields tool((*tools)[i], fmt::format("tools[{}].", i));
+      openai["tools"].push_back(read_tool(tool));
     }
-    openai["tools"] = std::move(list);
   }
-  const Json* choice = f.take("tool_choice");
-  if (!choice) return;
-  std::string type = text_of(*choice, "type");
-  if (type == "auto" || type == "none")
-    openai["tool_choice"] = type;
-  else if (type == "any")
-    openai["tool_choice"] = "required";
-  else if (type == "tool")
-    openai["tool_choice"] = {{"type", "function"}, {"function", {{"name", member(*choice, "name")}}}};
-  else
-    bad_field("tool_choice", "expected a type of auto, any, tool or none, got {}", shown(*choice));
-  if (member(*choice, "disable_parallel_tool_use") == true) openai["parallel_tool_calls"] = false;
+  f.object("tool_choice", [&](Fields& c) {
+    std::string type, name;
+    bool is_single = false;
+    c.need("type", "auto, any, tool or none");
+    c.choice("type", type, {"auto", "any", "tool", "none"});
+    c.text("name", name);
+    c.flag("disable_parallel_tool_use", is_single);
+    if (type == "tool")
+      openai["tool_choice"] = {{"type", "function"}, {"function", {{"name", name}}}};
+    else
+      openai["tool_choice"] = type == "any" ? "required" : type;
+    if (is_single) openai["parallel_tool_calls"] = false;
+  });
 }
 
 // `counts`: of count_tokens, which has no max_tokens.
-MessagesRequest read_request(ApiServer& server, const Json& body, bool counts) {
-  Fields f(body);
+MessagesRequest read_request(ApiServer& server, const Call& call, bool counts) {
+  Json body = parse_body(call.request.body);
+  Fields f(body, call.schema);
   MessagesRequest r;
   Json& openai = r.openai;
   server.check_model(f);
-  openai["messages"] = Json::array();
-  if (const Json* system = f.take("system")) {
-    std::string text = blocks_text(*system, "system");
-    if (!text.empty()) openai["messages"].push_back({{"role", "system"}, {"content", text}});
-  }
-  const Json* messages = f.take("messages");
-  if (!messages || !messages->is_array() || messages->empty())
-    bad_field("messages", "expected a list of at least one message, got {}",
-              messages ? shown(*messages) : "none");
-  for (size_t i = 0; i < messages->size(); ++i)
-    add_message(openai["messages"], (*messages)[i], fmt::format("messages[{}]", i));
-  if (openai["messages"].back()["role"] == "assistant") {
-    openai["continue_final_message"] = true;
-    openai["add_generation_prompt"] = false;
-  }
+  const Json* system = f.take("system", text_blocks_schema);
+  const Json* messages = f.need("messages", "a list of at least one message", messages_schema);
   int32_t max_tokens = 0;
+  if (!counts) f.need("max_tokens", "a number of 1 or more");
   f.integer("max_tokens", max_tokens, 1, INT32_MAX);
-  if (max_tokens == 0 && !counts) bad_field("max_tokens", "is missing; expected a number of 1 or more");
-  openai["max_tokens"] = max_tokens;
+  if (max_tokens > 0) openai["max_tokens"] = max_tokens;
   f.flag("stream", r.streams);
   f.texts("stop_sequences", r.stops);
   if (!r.stops.empty()) {
@@ -132,25 +163,41 @@ MessagesRequest read_request(ApiServer& server, const Json& body, bool counts) {
   for (const char* name : {"temperature", "top_p", "top_k"})
     if (const Json* value = f.take(name)) openai[name] = *value;
   take_tools(f, openai);
-  if (const Json* thinking = f.take("thinking")) {
-    std::string type = text_of(*thinking, "type");
-    if (type != "enabled" && type != "disabled" && type != "adaptive")
-      bad_field("thinking", "expected a type of enabled, adaptive or disabled, got {}", shown(*thinking));
+  f.object("thinking", [&](Fields& t) {
+    std::string type;
+    int32_t budget = -1;
+    t.need("type", "enabled, adaptive or disabled");
+    t.choice("type", type, {"enabled", "disabled", "adaptive"});
+    t.integer("budget_tokens", budget, 0, INT32_MAX);
+    t.harmless({"display"});
     openai["chat_template_kwargs"] = {{"enable_thinking", type != "disabled"}};
-    if (const Json& budget = member(*thinking, "budget_tokens"); !budget.is_null() && type == "enabled")
-      openai["thinking_token_budget"] = budget;
-  }
-  f.harmless({"metadata", "service_tier", "container", "cache_control"});
+    if (budget >= 0 && type == "enabled") openai["thinking_token_budget"] = budget;
+  });
+  f.refuse("container", nullptr, "is not built yet");
+  f.refuse("mcp_servers", Json::array(), "is not built yet");
+  f.harmless({"metadata", "service_tier", "cache_control"});
   f.finish();
+  openai["messages"] = Json::array();
+  if (system) {
+    std::string text = blocks_text(*system, "system");
+    if (!text.empty()) openai["messages"].push_back({{"role", "system"}, {"content", text}});
+  }
+  if (!messages->is_array() || messages->empty())
+    bad_field("messages", "expected a list of at least one message, got {}", shown(*messages));
+  for (size_t i = 0; i < messages->size(); ++i)
+    add_message(openai["messages"], (*messages)[i], fmt::format("messages[{}]", i));
+  if (openai["messages"].empty()) bad_field("messages", "hold no text");
+  const Json& last = openai["messages"].back();
+  // The answer goes on where the caller has begun it.
+  if (last["role"] == "assistant" && !last.contains("tool_calls")) openai["continue_final_message"] = true;
   return r;
 }
 
 // What stands in front of the answer, as usage counts it.
-size_t count_input(ApiServer& server, const Json& openai) {
-  ChatTemplateOptions options;
-  if (openai.contains("tools")) options.tools = &openai["tools"];
-  if (openai.contains("chat_template_kwargs")) options.kwargs = &openai["chat_template_kwargs"];
-  return server.pipeline().chat_tokens(openai["messages"], options).size();
+size_t count_input(ApiServer& server, const Call& call, const Json& openai) {
+  HttpRequest request = call.request;
+  request.body = dump_json(openai);
+  return chat_prompt(server, {request, call.owner}).size();
 }
 
 class AnthropicDialect : public Dialect {
@@ -324,8 +371,8 @@ class AnthropicDialect : public Dialect {
 std::unique_ptr<Responder> messages_route(ApiServer& server, const Call& call) {
   AnthropicDialect plain(server.config().model_name, {});
   return in_dialect(plain, [&] {
-    MessagesRequest r = read_request(server, parse_body(call.request.body), false);
-    if (r.streams) r.num_input_tokens = count_input(server, r.openai);
+    MessagesRequest r = read_request(server, call, false);
+    if (r.streams) r.num_input_tokens = count_input(server, call, r.openai);
     Json openai = r.openai;
     bool streams = r.streams;
     auto dialect = std::make_unique<AnthropicDialect>(server.config().model_name, std::move(r));
@@ -336,16 +383,18 @@ std::unique_ptr<Responder> messages_route(ApiServer& server, const Call& call) {
 std::unique_ptr<Responder> count_tokens_route(ApiServer& server, const Call& call) {
   AnthropicDialect plain(server.config().model_name, {});
   return in_dialect(plain, [&] {
-    MessagesRequest r = read_request(server, parse_body(call.request.body), true);
-    return respond_json({{"input_tokens", count_input(server, r.openai)}});
+    MessagesRequest r = read_request(server, call, true);
+    return respond_json({{"input_tokens", count_input(server, call, r.openai)}});
   });
 }
 
 }  // namespace
 
 void add_anthropic_routes(ApiServer& server) {
-  server.post("/v1/messages", messages_route, "Answer a conversation (Anthropic)");
-  server.post("/v1/messages/count_tokens", count_tokens_route, "Tokens of a conversation (Anthropic)");
+  server.post("/v1/messages", messages_route, "Answer a conversation (Anthropic)", "AnthropicMessage",
+              "text/event-stream");
+  server.post("/v1/messages/count_tokens", count_tokens_route, "Tokens of a conversation (Anthropic)",
+              "AnthropicCount");
 }
 
 }  // namespace turgo

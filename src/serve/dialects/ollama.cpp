@@ -115,13 +115,7 @@ class OllamaDialect : public Dialect {
 
 // Ollama's options under OpenAI's names. What only tells how the model is run (num_ctx, num_gpu …) belongs to
 // the server here and changes no answer.
-void take_options(Fields& f, Json& openai) {
-  openai["temperature"] = 0.8;
-  openai["top_k"] = 40;
-  openai["top_p"] = 0.9;
-  const Json* options = f.take("options");
-  if (!options) return;
-  Fields o(*options, "options.");
+void read_options(Fields& o, Json& openai) {
   const std::pair<const char*, const char*> names[] = {{"temperature", "temperature"},
                                                        {"top_k", "top_k"},
                                                        {"top_p", "top_p"},
@@ -138,11 +132,18 @@ void take_options(Fields& f, Json& openai) {
   if (num_predict >= 0) openai["max_tokens"] = num_predict;
   o.harmless({"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "use_mlock", "num_thread",
               "num_keep", "numa", "low_vram", "vocab_only"});
-  o.finish();
+}
+
+void take_options(Fields& f, Json& openai) {
+  openai["temperature"] = 0.8;
+  openai["top_k"] = 40;
+  openai["top_p"] = 0.9;
+  f.object("options", [&](Fields& o) { read_options(o, openai); });
 }
 
 void take_format(Fields& f, Json& openai) {
-  const Json* format = f.take("format");
+  const Json* format =
+      f.take("format", [] { return Json{{"anyOf", {{{"enum", {"", "json"}}}, {{"type", "object"}}}}}; });
   if (!format || *format == "") return;
   if (*format == "json")
     openai["response_format"] = {{"type", "json_object"}};
@@ -154,14 +155,21 @@ void take_format(Fields& f, Json& openai) {
     bad_field("format", "expected \"json\" or a JSON schema, got {}", shown(*format));
 }
 
+// The router chose by them.
+void take_model(Fields& f) {
+  std::string name;
+  f.text("model", name);
+  f.take("keep_alive", [] { return Json{{"type", Json::array({"string", "number"})}}; });
+}
+
 void take_common(Fields& f, Json& openai, bool& streams) {
   streams = true;  // Ollama's default
   f.flag("stream", streams);
-  f.take("model");  // the router chose by it
-  f.take("keep_alive");
+  take_model(f);
   f.refuse("logprobs", false, "is not built yet in this interface; /v1/chat/completions has it");
   f.refuse("top_logprobs", 0, "is not built yet in this interface; /v1/chat/completions has it");
-  if (const Json* think = f.take("think")) {
+  auto think_schema = [] { return Json{{"type", Json::array({"boolean", "string"})}}; };
+  if (const Json* think = f.take("think", think_schema)) {
     if (!think->is_boolean() && !think->is_string())
       bad_field("think", "expected true or false, got {}", shown(*think));
     openai["chat_template_kwargs"] = {{"enable_thinking", *think != false}};
@@ -170,16 +178,20 @@ void take_common(Fields& f, Json& openai, bool& streams) {
   take_options(f, openai);
 }
 
-Json translated_message(const Json& message, const std::string& where) {
-  Fields f(message, where + ".");
+Json translated_message(Fields& f) {
   std::string role, content, thinking;
-  f.text("role", role);
+  f.need("role", "system, user, assistant or tool");
+  f.choice("role", role, {"system", "user", "assistant", "tool"});
   f.text("content", content);
   f.text("thinking", thinking);
   f.refuse("images", Json::array(), "images are not built yet");
+  auto calls_schema = [] { return Json{{"type", "array"}, {"items", {{"type", "object"}}}}; };
+  const Json* calls = f.take("tool_calls", calls_schema);
+  f.harmless({"tool_name", "name", "tool_call_id"});
+  f.finish();
   Json out = {{"role", role}, {"content", content}};
   if (!thinking.empty()) out["reasoning_content"] = thinking;
-  if (const Json* calls = f.take("tool_calls"); calls && calls->is_array() && !calls->empty()) {
+  if (calls && calls->is_array() && !calls->empty()) {
     out["tool_calls"] = Json::array();
     for (const Json& call : *calls) {
       const Json& function = member(call, "function");
@@ -190,9 +202,12 @@ Json translated_message(const Json& message, const std::string& where) {
             {{"name", text_of(function, "name")}, {"arguments", dump_json(member(function, "arguments"))}}}});
     }
   }
-  f.harmless({"tool_name", "name", "tool_call_id"});
-  f.finish();
   return out;
+}
+
+Json messages_schema() {
+  Json message = Fields::schema_of([](Fields& f) { translated_message(f); });
+  return {{"type", "array"}, {"items", std::move(message)}};
 }
 
 std::unique_ptr<Responder> only_loads(const std::string& model, bool is_chat) {
@@ -211,17 +226,20 @@ std::unique_ptr<Responder> ollama_chat(ApiServer& server, const Call& call) {
   OllamaDialect plain(model, true);
   return in_dialect(plain, [&]() -> std::unique_ptr<Responder> {
     Json body = parse_body(call.request.body), openai = Json::object();
-    Fields f(body);
+    Fields f(body, call.schema);
     bool streams = true;
     take_common(f, openai, streams);
-    const Json* messages = f.take("messages");
-    if (const Json* tools = f.take("tools"); tools && !tools->empty()) openai["tools"] = *tools;
+    const Json* messages = f.take("messages", messages_schema);
+    auto tools_schema = [] { return Json{{"type", "array"}, {"items", {{"type", "object"}}}}; };
+    if (const Json* tools = f.take("tools", tools_schema); tools && !tools->empty()) openai["tools"] = *tools;
     f.finish();
     if (!messages || (messages->is_array() && messages->empty())) return only_loads(model, true);
     if (!messages->is_array()) bad_field("messages", "expected a list, got {}", shown(*messages));
     openai["messages"] = Json::array();
-    for (size_t i = 0; i < messages->size(); ++i)
-      openai["messages"].push_back(translated_message((*messages)[i], fmt::format("messages[{}]", i)));
+    for (size_t i = 0; i < messages->size(); ++i) {
+      Fields message((*messages)[i], fmt::format("messages[{}].", i));
+      openai["messages"].push_back(translated_message(message));
+    }
     return respond_translated(server, call, chat_completions, std::move(openai),
                               std::make_unique<OllamaDialect>(model, true), streams);
   });
@@ -232,7 +250,7 @@ std::unique_ptr<Responder> ollama_generate(ApiServer& server, const Call& call) 
   OllamaDialect plain(model, false);
   return in_dialect(plain, [&]() -> std::unique_ptr<Responder> {
     Json body = parse_body(call.request.body), openai = Json::object();
-    Fields f(body);
+    Fields f(body, call.schema);
     bool streams = true, is_raw = false;
     std::string prompt, suffix, system;
     take_common(f, openai, streams);
@@ -263,24 +281,30 @@ std::unique_ptr<Responder> ollama_generate(ApiServer& server, const Call& call) 
 }  // namespace
 
 void add_ollama_routes(ApiServer& server) {
-  server.post("/api/chat", ollama_chat, "Answer a conversation (Ollama)");
-  server.post("/api/generate", ollama_generate, "Answer a prompt (Ollama)");
+  server.post("/api/chat", ollama_chat, "Answer a conversation (Ollama)", "OllamaAnswer",
+              "application/x-ndjson");
+  server.post("/api/generate", ollama_generate, "Answer a prompt (Ollama)", "OllamaAnswer",
+              "application/x-ndjson");
   auto embedder = std::make_shared<Embedder>(server);
   // `is_old`: /api/embeddings, one prompt and one vector.
   auto embed = [&server, embedder](const Call& call, bool is_old) {
     OllamaDialect plain(server.config().model_name, false);
     return in_dialect(plain, [&] {
       Json body = parse_body(call.request.body);
-      Fields f(body);
+      Fields f(body, call.schema);
       bool truncates = true;
       int32_t dimensions = 0;
       const char* field = is_old ? "prompt" : "input";
-      auto inputs =
-          std::make_shared<std::vector<std::vector<int32_t>>>(embedder->read_inputs(f.take(field), field));
+      const Json* input = f.need(field, "a text or a list of texts", embedding_input_schema);
       f.flag("truncate", truncates);
-      f.integer("dimensions", dimensions, 0, static_cast<int32_t>(embedder->hidden_size()));
-      f.harmless({"model", "keep_alive", "options"});
+      f.integer("dimensions", dimensions, 0, INT32_MAX);
+      take_model(f);
+      Json unused;
+      f.object("options", [&](Fields& o) { read_options(o, unused); });
       f.finish();
+      embedder->check_dimensions(dimensions);
+      auto inputs = std::make_shared<std::vector<std::vector<int32_t>>>(
+          embedder->read_inputs(*input, field, truncates));
       auto start = Clock::now();
       return respond_later([&server, embedder, inputs, dimensions, is_old,
                             start](const std::atomic<bool>& cancelled) {

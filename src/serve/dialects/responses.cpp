@@ -99,7 +99,8 @@ void add_item(Json& messages, const Json& item, const std::string& where) {
 
 void take_tools(Fields& f, ResponsesRequest& r) {
   r.shown["tools"] = Json::array();
-  if (const Json* tools = f.take("tools"); tools && !tools->empty()) {
+  auto tools_schema = [] { return Json{{"type", "array"}, {"items", {{"type", "object"}}}}; };
+  if (const Json* tools = f.take("tools", tools_schema); tools && !tools->empty()) {
     if (!tools->is_array()) bad_field("tools", "expected a list, got {}", shown(*tools));
     r.shown["tools"] = *tools;
     for (const Json& tool : *tools) {
@@ -127,11 +128,10 @@ void take_tools(Fields& f, ResponsesRequest& r) {
 
 void take_format(Fields& f, ResponsesRequest& r) {
   r.shown["text"] = {{"format", {{"type", "text"}}}};
-  const Json* text = f.take("text");
-  if (!text) return;
-  Fields t(*text, "text.");
-  t.refuse("verbosity", "medium", "is not built yet");
-  if (const Json* format = t.take("format")) {
+  f.object("text", [&](Fields& t) {
+    t.refuse("verbosity", "medium", "is not built yet");
+    const Json* format = t.take("format", [] { return Json{{"type", "object"}, {"required", {"type"}}}; });
+    if (!format) return;
     r.shown["text"]["format"] = *format;
     if (text_of(*format, "type") == "json_schema") {
       Json schema = *format;
@@ -140,31 +140,22 @@ void take_format(Fields& f, ResponsesRequest& r) {
     } else if (text_of(*format, "type") != "text") {
       r.openai["response_format"] = *format;
     }
-  }
-  t.finish();
+  });
 }
 
 ResponsesRequest read_request(ApiServer& server, const Call& call, ResponseStore& store) {
   Json body = parse_body(call.request.body);
-  Fields f(body);
+  Fields f(body, call.schema);
   ResponsesRequest r;
   r.owner = call.owner;
   server.check_model(f);
   std::string previous, instructions, truncation = "disabled";
   f.text("previous_response_id", previous);
-  if (!previous.empty()) r.messages = store.get(previous, call.owner).messages;
   f.text("instructions", instructions);
-  const Json* input = f.take("input");
-  if (!input) bad_field("input", "is missing; expected a text or a list of items");
-  if (input->is_string())
-    r.messages.push_back({{"role", "user"}, {"content", *input}});
-  else if (!input->is_array())
-    bad_field("input", "expected a text or a list of items, got {}", shown(*input));
-  else
-    for (size_t i = 0; i < input->size(); ++i) add_item(r.messages, (*input)[i], fmt::format("input[{}]", i));
-  r.openai["messages"] = Json::array();
-  if (!instructions.empty()) r.openai["messages"].push_back({{"role", "system"}, {"content", instructions}});
-  for (const Json& message : r.messages) r.openai["messages"].push_back(message);
+  const Json* input = f.need("input", "a text or a list of items", [] {
+    Json items = {{"type", "array"}, {"items", {{"type", "object"}}}};
+    return Json{{"anyOf", Json::array({{{"type", "string"}}, std::move(items)})}};
+  });
   f.flag("stream", r.streams);
   f.flag("store", r.stores);
   int32_t max_tokens = 0;
@@ -177,19 +168,43 @@ ResponsesRequest read_request(ApiServer& server, const Call& call, ResponseStore
   }
   take_tools(f, r);
   take_format(f, r);
-  f.text("truncation", truncation);
-  if (truncation != "disabled") bad_field("truncation", "expected disabled, got {}", quote(truncation));
+  f.choice("truncation", truncation, {"disabled"});
   f.refuse("background", false, "is not built yet");
   f.refuse("top_logprobs", 0, "is not built yet; /v1/chat/completions has it");
-  f.refuse("reasoning", Json::object(), "is not built yet; /v1/chat/completions has chat_template_kwargs");
+  r.shown["reasoning"] = {{"effort", nullptr}, {"summary", nullptr}};
+  f.object("reasoning", [&](Fields& o) {
+    std::string effort;
+    o.choice("effort", effort, {"none", "minimal", "low", "medium", "high", "xhigh"});
+    o.harmless({"summary", "generate_summary"});  // thoughts are given as they are
+    if (effort.empty()) return;
+    r.openai["reasoning_effort"] = effort;
+    r.shown["reasoning"]["effort"] = effort;
+  });
   f.refuse("conversation", nullptr, "is not built yet; previous_response_id is");
   f.refuse("prompt", nullptr, "stored prompts are not built yet");
   f.refuse("max_tool_calls", nullptr, "is not built yet");
-  const Json* metadata = f.take("metadata");
+  const Json* metadata = f.take("metadata", [] { return Json{{"type", "object"}}; });
   r.shown["metadata"] = metadata ? *metadata : Json::object();
-  f.harmless({"user", "include", "service_tier", "safety_identifier", "prompt_cache_key", "stream_options",
-              "prompt_cache_retention"});
+  const Json* include = f.take("include", [] {
+    return Json{{"type", "array"}, {"items", {{"enum", {"reasoning.encrypted_content"}}}}};
+  });
+  f.harmless({"user", "service_tier", "safety_identifier", "prompt_cache_key", "stream_options",
+              "prompt_cache_retention", "client_metadata"});
   f.finish();
+  // What has no place in these answers can not be in them.
+  for (const Json& one : include && include->is_array() ? *include : Json::array())
+    if (one != "reasoning.encrypted_content")
+      bad_field("include", "{} is not built yet; expected reasoning.encrypted_content", shown(one));
+  if (!previous.empty()) r.messages = store.get(previous, call.owner).messages;
+  if (input->is_string())
+    r.messages.push_back({{"role", "user"}, {"content", *input}});
+  else if (!input->is_array())
+    bad_field("input", "expected a text or a list of items, got {}", shown(*input));
+  else
+    for (size_t i = 0; i < input->size(); ++i) add_item(r.messages, (*input)[i], fmt::format("input[{}]", i));
+  r.openai["messages"] = Json::array();
+  if (!instructions.empty()) r.openai["messages"].push_back({{"role", "system"}, {"content", instructions}});
+  for (const Json& message : r.messages) r.openai["messages"].push_back(message);
   r.shown["instructions"] = instructions.empty() ? Json() : Json(instructions);
   r.shown["max_output_tokens"] = max_tokens > 0 ? Json(max_tokens) : Json();
   r.shown["previous_response_id"] = previous.empty() ? Json() : Json(previous);
@@ -214,6 +229,7 @@ class ResponsesDialect : public Dialect {
     if (std::string finish = text_of(choice, "finish_reason"); !finish.empty()) finish_ = finish;
     const Json& delta = member(choice, "delta");
     std::string out;
+    if (std::string text = text_of(delta, "reasoning_content"); !text.empty()) out += add_reasoning(text);
     if (std::string text = text_of(delta, "content"); !text.empty()) {
       out += open_message();
       output_.back()["content"][0]["text"].get_ref<std::string&>() += text;
@@ -249,6 +265,7 @@ class ResponsesDialect : public Dialect {
     usage_ = member(completion, "usage");
     const Json& calls = member(message, "tool_calls");
     bool has_calls = calls.is_array() && !calls.empty();
+    if (std::string text = text_of(message, "reasoning_content"); !text.empty()) add_reasoning(text), close();
     std::string text = text_of(message, "content");
     if (!text.empty() || !has_calls) {
       open_message();
@@ -298,6 +315,26 @@ class ResponsesDialect : public Dialect {
     return out;
   }
 
+  std::string add_reasoning(const std::string& text) {
+    std::string out;
+    if (!is_open_ || output_.back()["type"] != "reasoning") {
+      out = close();
+      output_.push_back({{"id", random_id("rs_")},
+                         {"type", "reasoning"},
+                         {"status", "in_progress"},
+                         {"summary", Json::array()},
+                         {"content", Json::array({{{"type", "reasoning_text"}, {"text", ""}}})}});
+      is_open_ = true;
+      out += event("response.output_item.added",
+                   {{"output_index", output_.size() - 1}, {"item", output_.back()}});
+    }
+    output_.back()["content"][0]["text"].get_ref<std::string&>() += text;
+    return out + event("response.reasoning_text.delta", {{"item_id", output_.back()["id"]},
+                                                         {"output_index", output_.size() - 1},
+                                                         {"content_index", 0},
+                                                         {"delta", text}});
+  }
+
   std::string add_call(const Json& call) {
     std::string out, name = text_of(member(call, "function"), "name");
     if (!name.empty()) {
@@ -336,6 +373,11 @@ class ResponsesDialect : public Dialect {
                                                  {"logprobs", Json::array()}});
       out += event("response.content_part.done",
                    {{"item_id", item["id"]}, {"output_index", index}, {"content_index", 0}, {"part", part}});
+    } else if (item["type"] == "reasoning") {
+      out += event("response.reasoning_text.done", {{"item_id", item["id"]},
+                                                    {"output_index", index},
+                                                    {"content_index", 0},
+                                                    {"text", item["content"][0]["text"]}});
     } else {
       out += event("response.function_call_arguments.done", {{"item_id", item["id"]},
                                                              {"output_index", index},
@@ -377,28 +419,28 @@ class ResponsesDialect : public Dialect {
 
 void add_responses_routes(ApiServer& server) {
   auto store = std::make_shared<ResponseStore>();
-  server.routes().add("POST", "/v1/responses",
-                      [&server, store](const Call& call) {
-                        ResponsesRequest r = read_request(server, call, *store);
-                        Json openai = r.openai;
-                        bool streams = r.streams;
-                        auto dialect = std::make_unique<ResponsesDialect>(server.config().model_name,
-                                                                          std::move(r), store);
-                        return respond_translated(server, call, chat_completions, std::move(openai),
-                                                  std::move(dialect), streams);
-                      },
-                      {false, false, "Answer, and remember the conversation (OpenAI)"});
+  server.routes().add(
+      "POST", "/v1/responses",
+      [&server, store](const Call& call) {
+        ResponsesRequest r = read_request(server, call, *store);
+        Json openai = r.openai;
+        bool streams = r.streams;
+        auto dialect = std::make_unique<ResponsesDialect>(server.config().model_name, std::move(r), store);
+        return respond_translated(server, call, chat_completions, std::move(openai), std::move(dialect),
+                                  streams);
+      },
+      {false, false, "Answer, and remember the conversation (OpenAI)", "Response", "text/event-stream"});
   server.routes().add(
       "GET", "/v1/responses/{id}",
       [store](const Call& call) { return respond_json(store->get(call.params[0], call.owner).response); },
-      {false, false, "A stored response"});
+      {false, false, "A stored response", "Response"});
   server.routes().add(
       "DELETE", "/v1/responses/{id}",
       [store](const Call& call) {
         store->erase(call.params[0], call.owner);
         return respond_json({{"id", call.params[0]}, {"object", "response"}, {"deleted", true}});
       },
-      {false, false, "Forget a stored response"});
+      {false, false, "Forget a stored response", "Deleted"});
 }
 
 }  // namespace turgo

@@ -43,17 +43,20 @@ std::unique_ptr<Responder> get_route(ApiServer& server, const Call& call) {
 std::unique_ptr<Responder> fork_route(ApiServer& server, const Call& call) {
   const std::string& id = call.params[0];
   Json body = parse_body(call.request.body);
-  Fields f(body);
+  Fields f(body, call.schema);
   std::string new_id;
   int64_t number = -1;
-  if (const Json* given = f.take("new_id"); given && given->is_number_integer())
+  const Json* given = f.need("new_id", "the id of the copy", [] {
+    return Json{{"type", Json::array({"string", "integer"})}, {"minLength", 1}, {"minimum", 0}};
+  });
+  if (given && given->is_number_integer())
     f.integer("new_id", number, 0, INT64_MAX);
   else
     f.text("new_id", new_id);
-  f.take("model");
+  server.check_model(f);
   f.finish();
   if (number >= 0) new_id = std::to_string(number);
-  if (new_id.empty()) bad_field("new_id", "is missing; expected the id of the copy");
+  if (new_id.empty()) bad_field("new_id", "is empty; expected the id of the copy");
   server.pipeline().engine().fork_session(id, new_id, call.owner);
   std::lock_guard lock(server.sessions().mutex);
   if (auto session = server.sessions().find(call.owner, id, false))
@@ -99,7 +102,16 @@ std::string file_of(ApiServer& server, const Call& call) {
       .string();
 }
 
+// Nothing but the model stands in the body, and it may be empty.
+void take_model(ApiServer& server, const Call& call) {
+  Json body = parse_optional_body(call);
+  Fields f(body, call.schema);
+  server.check_model(f);
+  f.finish();
+}
+
 std::unique_ptr<Responder> save_route(ApiServer& server, const Call& call) {
+  take_model(server, call);
   std::string path = file_of(server, call);
   server.pipeline().engine().save_session(call.params[0], call.owner, path);
   std::lock_guard lock(server.sessions().mutex);
@@ -111,6 +123,7 @@ std::unique_ptr<Responder> save_route(ApiServer& server, const Call& call) {
 }
 
 std::unique_ptr<Responder> load_route(ApiServer& server, const Call& call) {
+  take_model(server, call);
   std::string path = file_of(server, call);
   server.pipeline().engine().load_session(path, call.params[0], call.owner);
   Json messages = parse_json_file(path + ".json", 64 << 20, 8);

@@ -54,8 +54,21 @@ std::vector<float> Embedder::embed(const std::vector<int32_t>& ids, size_t dimen
   return pool.finish(dimensions);
 }
 
-std::vector<std::vector<int32_t>> Embedder::read_inputs(const Json* input, const std::string& field) {
-  if (!input) bad_field(field, "is missing; expected a text or a list of texts");
+Json embedding_input_schema() {
+  Json text = {{"type", "string"}};
+  Json ids = {{"type", "array"}, {"items", {{"type", "integer"}, {"minimum", 0}}}, {"minItems", 1}};
+  Json one = {{"anyOf", Json::array({text, ids})}};
+  Json many = {{"type", "array"}, {"items", std::move(one)}, {"maxItems", kMaxInputs}};
+  return {{"anyOf", Json::array({std::move(text), std::move(ids), std::move(many)})}};
+}
+
+void Embedder::check_dimensions(int32_t dimensions) {
+  if (static_cast<size_t>(dimensions) > hidden_size())
+    bad_field("dimensions", "expected at most {}, the model's own, got {}", hidden_size(), dimensions);
+}
+
+std::vector<std::vector<int32_t>> Embedder::read_inputs(const Json& input, const std::string& field,
+                                                        bool truncates) {
   std::vector<std::vector<int32_t>> out;
   Pipeline& pipeline = server_.pipeline();
   auto add_ids = [&](const Json& list) {
@@ -75,14 +88,16 @@ std::vector<std::vector<int32_t>> Embedder::read_inputs(const Json* input, const
     else
       bad_field(field, "expected texts or lists of token ids, got {}", shown(one));
   };
-  bool is_list = input->is_array() && !input->empty() && !(*input)[0].is_number();
-  if (is_list && input->size() > kMaxInputs)
-    bad_field(field, "expected at most {} texts, got {}", kMaxInputs, input->size());
+  bool is_list = input.is_array() && !input.empty() && !input[0].is_number();
+  if (is_list && input.size() > kMaxInputs)
+    bad_field(field, "expected at most {} texts, got {}", kMaxInputs, input.size());
   if (is_list)
-    for (const Json& one : *input) add(one);
+    for (const Json& one : input) add(one);
   else
-    add(*input);
-  for (const auto& ids : out) {
+    add(input);
+  for (auto& ids : out) {
+    if (truncates && ids.size() > static_cast<size_t>(pipeline.session_len()))
+      ids.resize(static_cast<size_t>(pipeline.session_len()));
     if (ids.empty()) bad_field(field, "expected texts of at least one token, got an empty one");
     if (ids.size() > static_cast<size_t>(pipeline.session_len()))
       throw ApiError(400,
@@ -97,20 +112,20 @@ void add_embedding_routes(ApiServer& server) {
   auto embedder = std::make_shared<Embedder>(server);
   auto route = [&server, embedder](const Call& call) {
     Json body = parse_body(call.request.body);
-    Fields f(body);
+    Fields f(body, call.schema);
     auto request = std::make_shared<EmbeddingRequest>();
     server.check_model(f);
-    request->inputs = embedder->read_inputs(f.take("input"), "input");
+    const Json* input = f.need("input", "a text or a list of texts", embedding_input_schema);
     int32_t dimensions = 0;
-    f.integer("dimensions", dimensions, 1, static_cast<int32_t>(embedder->hidden_size()));
-    request->dimensions = static_cast<size_t>(dimensions);
+    f.integer("dimensions", dimensions, 1, INT32_MAX);
     std::string format = "float";
-    f.text("encoding_format", format);
-    if (format != "float" && format != "base64")
-      bad_field("encoding_format", "expected float or base64, got {}", quote(format));
-    request->as_base64 = format == "base64";
+    f.choice("encoding_format", format, {"float", "base64"});
     f.harmless({"user"});
     f.finish();
+    embedder->check_dimensions(dimensions);
+    request->inputs = embedder->read_inputs(*input, "input", false);
+    request->dimensions = static_cast<size_t>(dimensions);
+    request->as_base64 = format == "base64";
     return respond_later([&server, embedder, request](const std::atomic<bool>& cancelled) -> HttpResponse {
       Json data = Json::array();
       size_t num_tokens = 0;
@@ -127,7 +142,8 @@ void add_embedding_routes(ApiServer& server) {
                          {"usage", {{"prompt_tokens", num_tokens}, {"total_tokens", num_tokens}}}})};
     });
   };
-  server.routes().add("POST", "/v1/embeddings", route, {false, false, "Vectors of texts (OpenAI)"});
+  server.routes().add("POST", "/v1/embeddings", route,
+                      {false, false, "Vectors of texts (OpenAI)", "Embeddings"});
 }
 
 }  // namespace turgo

@@ -42,16 +42,50 @@ GrammarSpec choice_spec(const Json& value, const std::string& field) {
   return {Kind::kEbnf, rules};
 }
 
+Json schema_schema() {
+  return {{"type", Json::array({"object", "boolean", "string"})}};
+}
+Json text_schema() {
+  return {{"type", "string"}, {"minLength", 1}};
+}
+Json choice_schema() {
+  return {{"type", "array"}, {"items", text_schema()}, {"minItems", 1}, {"maxItems", kMaxChoices}};
+}
+Fields::SchemaOf schema_of_name(const std::string& name) {
+  return name == "json" ? schema_schema : name == "choice" ? choice_schema : text_schema;
+}
+
+struct NamedSchema {
+  const Json* schema = nullptr;
+  bool is_strict = true;
+};
+NamedSchema read_named_schema(Fields& f) {
+  NamedSchema out;
+  out.schema = f.need("schema", "a JSON schema", schema_schema);
+  f.flag("strict", out.is_strict);
+  f.harmless({"name", "description"});
+  f.finish();
+  return out;
+}
+
+struct ResponseFormat {
+  std::string type;
+  const Json *schema = nullptr, *direct = nullptr, *regex = nullptr;
+};
+ResponseFormat read_response_format(Fields& f) {
+  ResponseFormat r;
+  f.need("type", "text, json_object or json_schema");
+  f.choice("type", r.type, {"text", "json_object", "json_schema", "regex_schema"});
+  r.schema = f.take("json_schema", [] { return Fields::schema_of(read_named_schema); });
+  r.direct = f.take("schema", schema_schema);  // llama.cpp's place for it
+  r.regex = f.take("regex_schema", text_schema);
+  f.finish();
+  return r;
+}
+
 GrammarSpec from_response_format(const Json& value, bool& is_none) {
   Fields f(value, "response_format.");
-  std::string type;
-  f.text("type", type);
-  if (type.empty())
-    bad_field("response_format.type", "is missing; expected text, json_object or json_schema");
-  const Json* schema = f.take("json_schema");
-  const Json* direct = f.take("schema");  // llama.cpp's place for it
-  const Json* regex = f.take("regex_schema");
-  f.finish();
+  auto [type, schema, direct, regex] = read_response_format(f);
   if (type == "text") {
     is_none = true;
     return {};
@@ -62,20 +96,11 @@ GrammarSpec from_response_format(const Json& value, bool& is_none) {
   if (type == "json_schema") {
     if (!schema) bad_field("response_format.json_schema", "is missing");
     Fields s(*schema, "response_format.json_schema.");
-    bool is_strict = true;
-    const Json* inner = s.take("schema");
-    s.flag("strict", is_strict);
-    s.harmless({"name", "description"});
-    s.finish();
-    if (!inner) bad_field("response_format.json_schema.schema", "is missing");
-    return schema_spec(*inner, "response_format.json_schema.schema", is_strict);
+    NamedSchema named = read_named_schema(s);
+    return schema_spec(*named.schema, "response_format.json_schema.schema", named.is_strict);
   }
-  if (type == "regex_schema") {
-    if (!regex) bad_field("response_format.regex_schema", "is missing");
-    return {Kind::kRegex, text_of(*regex, "response_format.regex_schema")};
-  }
-  bad_field("response_format.type", "expected text, json_object, json_schema or regex_schema, got {}",
-            quote(type));
+  if (!regex) bad_field("response_format.regex_schema", "is missing");
+  return {Kind::kRegex, text_of(*regex, "response_format.regex_schema")};
 }
 
 GrammarSpec from_name(const std::string& name, const Json& value, const std::string& field) {
@@ -123,29 +148,30 @@ void check_schema(const Json& schema, const std::string& field) {
 
 std::optional<AskedGrammar> take_grammar(Fields& fields) {
   std::vector<AskedGrammar> asked;
-  if (const Json* value = fields.take("response_format")) {
+  auto format_schema = [] { return Fields::schema_of(read_response_format); };
+  if (const Json* value = fields.take("response_format", format_schema)) {
     bool is_none = false;
     GrammarSpec spec = from_response_format(*value, is_none);
     if (!is_none) asked.push_back({"response_format", std::move(spec)});
   }
   for (const char* name : {"json", "regex", "grammar", "choice"}) {
     std::string field = std::string("guided_") + name;
-    if (const Json* value = fields.take(field)) asked.push_back({field, from_name(name, *value, field)});
+    if (const Json* value = fields.take(field, schema_of_name(name)))
+      asked.push_back({field, from_name(name, *value, field)});
   }
-  if (const Json* value = fields.take("structured_outputs")) {
-    Fields s(*value, "structured_outputs.");
-    bool any_object = false;
+  bool any_object = false;
+  fields.object("structured_outputs", [&](Fields& s) {
     for (const char* name : {"json", "regex", "grammar", "choice"}) {
       std::string field = std::string("structured_outputs.") + name;
-      if (const Json* one = s.take(name)) asked.push_back({field, from_name(name, *one, field)});
+      if (const Json* one = s.take(name, schema_of_name(name)))
+        asked.push_back({field, from_name(name, *one, field)});
     }
     s.flag("json_object", any_object);
-    s.finish();
-    if (any_object) asked.push_back({"structured_outputs.json_object", {Kind::kLooseJsonSchema, kAnyObject}});
-  }
-  if (const Json* value = fields.take("grammar"))
+  });
+  if (any_object) asked.push_back({"structured_outputs.json_object", {Kind::kLooseJsonSchema, kAnyObject}});
+  if (const Json* value = fields.take("grammar", text_schema))
     asked.push_back({"grammar", from_name("grammar", *value, "grammar")});
-  if (const Json* value = fields.take("json_schema"))
+  if (const Json* value = fields.take("json_schema", schema_schema))
     asked.push_back({"json_schema", from_name("json", *value, "json_schema")});
   if (asked.size() > 1)
     bad_field(asked[1].field, "the answer's form is said twice, also by {}; expected one of them",

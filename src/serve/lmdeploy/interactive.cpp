@@ -13,6 +13,15 @@ struct InteractiveRequest {
   bool keeps_session = false, streams = false, cancels = false;
 };
 
+Message read_message(Fields& f) {
+  std::string role, text;
+  f.need("role", "system, user or assistant");
+  f.choice("role", role, {"system", "user", "assistant"});
+  f.text("content", text);
+  f.finish();
+  return Message::from_text(role, text);
+}
+
 std::vector<Message> read_prompt(const Json* prompt) {
   if (!prompt) bad_field("prompt", "is missing; expected a text or a list of messages");
   if (prompt->is_string()) {
@@ -24,19 +33,19 @@ std::vector<Message> read_prompt(const Json* prompt) {
     bad_field("prompt", "expected a text or a list of messages, got {}", shown(*prompt));
   for (const Json& one : *prompt) {
     Fields f(one, "prompt.");
-    std::string role, text;
-    f.text("role", role);
-    f.text("content", text);
-    f.finish();
-    if (role != "system" && role != "user" && role != "assistant")
-      bad_field("prompt.role", "expected system, user or assistant, got {}", quote(role));
-    out.push_back(Message::from_text(role, text));
+    out.push_back(read_message(f));
   }
   return out;
 }
 
-InteractiveRequest read_request(ApiServer& server, const Json& body) {
-  Fields f(body);
+Json prompt_schema() {
+  Json message = Fields::schema_of([](Fields& f) { read_message(f); });
+  return {{"anyOf", Json::array({{{"type", "string"}}, {{"type", "array"}, {"items", std::move(message)}}})}};
+}
+
+InteractiveRequest read_request(ApiServer& server, const Call& call) {
+  Json body = parse_body(call.request.body);
+  Fields f(body, call.schema);
   InteractiveRequest r;
   server.check_model(f);
   f.integer("session_id", r.session_id, int64_t{-1}, INT64_MAX);
@@ -46,8 +55,8 @@ InteractiveRequest read_request(ApiServer& server, const Json& body) {
   f.integer("request_output_len", r.output_len, 0, INT32_MAX);
   f.refuse("adapter_name", "", "adapters are not built yet");
   f.refuse("image_url", "", "images are not built yet");
-  take_sampling(f, r.generation, server.pipeline().vocab_size());
-  const Json* prompt = f.take("prompt");
+  take_sampling(f, r.generation, server.vocab_size());
+  const Json* prompt = f.take("prompt", prompt_schema);
   f.finish();
   if (!r.cancels) r.messages = read_prompt(prompt);
   r.generation.max_new_tokens = r.output_len < 0 ? INT32_MAX : r.output_len;
@@ -149,7 +158,7 @@ int64_t known_tokens(ApiServer& server, const SessionRef& ref) {
 }  // namespace
 
 std::unique_ptr<Responder> chat_interactive(ApiServer& server, const Call& call) {
-  InteractiveRequest r = read_request(server, parse_body(call.request.body));
+  InteractiveRequest r = read_request(server, call);
   SessionRef ref{r.session_id < 0 ? "" : std::to_string(r.session_id), call.owner};
   if (r.cancels) {
     if (ref.id.empty()) bad_field("session_id", "is needed to cancel");
@@ -199,8 +208,9 @@ std::unique_ptr<Responder> chat_interactive(ApiServer& server, const Call& call)
 }
 
 void add_lmdeploy_routes(ApiServer& server) {
-  server.post("/v1/chat/interactive", chat_interactive, "Stateful chat (LMDeploy)");
-  server.post("/v1/encode", encode_route, "Text to token ids (LMDeploy)");
+  server.post("/v1/chat/interactive", chat_interactive, "Stateful chat (LMDeploy)", "InteractiveAnswer",
+              "application/x-ndjson");
+  server.post("/v1/encode", encode_route, "Text to token ids (LMDeploy)", "Encoded");
 }
 
 }  // namespace turgo

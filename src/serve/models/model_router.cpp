@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "engine/kv_pool.h"
 #include "serve/models/prometheus_merge.h"
+#include "serve/openapi/openapi.h"
 #include "serve/web/web_routes.h"
 
 namespace turgo {
@@ -85,8 +86,14 @@ double parse_keep_alive(const Json& value) {
   return seconds * scale;
 }
 
-Json tolerant_body(const std::string& body) {
-  return body.empty() ? Json::object() : parse_body(body);
+// The body of a route about a model; host_of() reads which one.
+void take_model_name(const Call& call) {
+  Json body = parse_optional_body(call);
+  Fields f(body, call.schema);
+  std::string name;
+  f.text("model", name);
+  f.text("name", name);
+  f.finish();
 }
 
 }  // namespace
@@ -299,11 +306,9 @@ std::string ModelRouter::metrics_text() {
   return merge_prometheus(texts) + front_.metrics().server_text();
 }
 
-void ModelRouter::own(const char* method, const std::string& path, Route route, const char* summary,
-                      bool is_cheap) {
-  own_.add(method, path, route, {false, is_cheap, summary});
-  if (!front_.routes().match(path).find(method))
-    front_.routes().add(method, path, std::move(route), {false, is_cheap, summary});
+void ModelRouter::own(const char* method, const std::string& path, Route route, const RouteInfo& info) {
+  own_.add(method, path, route, info);
+  front_.routes().add(method, path, std::move(route), info);
 }
 
 void ModelRouter::add_routes() {
@@ -312,18 +317,17 @@ void ModelRouter::add_routes() {
     for (auto& host : hosts_) data.push_back(model_json(*host));
     return respond_json({{"object", "list"}, {"data", std::move(data)}});
   };
-  own("GET", "/v1/models", list, "The models that are served");
-  own("GET", "/models", list, "The models that are served, with their states");
-  own(
-      "GET", "/v1/models/{id*}",
+  own("GET", "/v1/models", list, {false, true, "The models that are served", "ModelList"});
+  own("GET", "/models", list, {false, true, "The models that are served, with their states", "ModelList"});
+  own("GET", "/v1/models/{id*}",
       [this](const Call& call) {
         if (ModelHost* host = find(call.params[0])) return respond_json(model_json(*host));
         throw ApiError(404, fmt::format("the model {} is not served here", quote(call.params[0])), "model",
                        "model_not_found");
       },
-      "One model");
+      {false, true, "One model", "Model"});
   auto loads = [this](const Call& call) -> std::unique_ptr<Responder> {
-    tolerant_body(call.request.body);
+    take_model_name(call);
     try {
       load_and_wait(host_of(call.request));
     } catch (const Error& error) {
@@ -331,20 +335,20 @@ void ModelRouter::add_routes() {
     }
     return respond_json({{"success", true}});
   };
-  own("POST", "/models/load", loads, "Load a model", false);
-  own("POST", "/wake_up", loads, "Load a sleeping model again", false);
-  own(
-      "POST", "/models/unload",
+  // vLLM's parameters of its own sleep and wake_up are let pass: here all of a model's weights go or come.
+  const std::vector<const char*> query = {"model", "level", "tags", "mode"};
+  own("POST", "/models/load", loads, {false, false, "Load a model", "Success", "", query});
+  own("POST", "/wake_up", loads, {false, false, "Load a sleeping model again", "Success", "", query});
+  own("POST", "/models/unload",
       [this](const Call& call) {
-        tolerant_body(call.request.body);
+        take_model_name(call);
         host_of(call.request).unload();
         return respond_json({{"success", true}});
       },
-      "Forget a model and its sessions", false);
-  own(
-      "POST", "/sleep",
+      {false, false, "Forget a model and its sessions", "Success", "", query});
+  own("POST", "/sleep",
       [this](const Call& call) -> std::unique_ptr<Responder> {
-        tolerant_body(call.request.body);
+        take_model_name(call);
         ModelHost& host = host_of(call.request);
         if (!host.sleep(true))
           throw ApiError(
@@ -354,19 +358,18 @@ void ModelRouter::add_routes() {
               "model", "model_busy");
         return respond_json({{"success", true}});
       },
-      "Drop a model's weights, keep its sessions", false);
-  own(
-      "GET", "/is_sleeping",
+      {false, false, "Drop a model's weights, keep its sessions", "Success", "", query});
+  own("GET", "/is_sleeping",
       [this](const Call& call) {
         return respond_json({{"is_sleeping", host_of(call.request).state() == ModelState::kAsleep}});
       },
-      "Whether a model sleeps");
-  own(
-      "GET", "/metrics",
+      {false, true, "Whether a model sleeps", "", "", query});
+  own("GET", "/metrics",
       [this](const Call&) {
         return respond_with({{200, "text/plain; version=0.0.4; charset=utf-8", {}}, metrics_text()});
       },
-      "Counters in Prometheus' text format", false);
+      {false, false, "Counters in Prometheus' text format", "text/plain"});
+  add_description_routes(*this);
 }
 
 }  // namespace turgo

@@ -38,6 +38,8 @@ class ModelRouter : public HttpHandler {
 
   void set_readiness(std::function<bool()> is_ready);
   ApiServer& front() { return front_; }
+  // A route that needs no model to be loaded.
+  void own(const char* method, const std::string& path, Route route, const RouteInfo& info);
   const std::vector<std::unique_ptr<ModelHost>>& hosts() const { return hosts_; }
   // Blocks. Throws what Pipeline::open throws, ApiError 503 where there is no room.
   void load_and_wait(ModelHost& host);
@@ -47,8 +49,6 @@ class ModelRouter : public HttpHandler {
  private:
   void add_routes();
   void add_ollama_routes();
-  void own(const char* method, const std::string& path, Route route, const char* summary,
-           bool is_cheap = true);
   void take_keep_alive(ModelHost& host, const std::string& path, const HttpRequest& request);
   ModelHost& host_of(const HttpRequest& request);  // by "model" in body or query; throws ApiError 404
   ModelHost* find(std::string name);

@@ -41,6 +41,14 @@ std::unique_ptr<Responder> in_words(const std::function<std::unique_ptr<Responde
   }
 }
 
+// host_of() finds the model by them.
+void take_names(Fields& f) {
+  std::string name;
+  f.text("model", name);
+  f.text("name", name);
+  f.need_one_of({"model", "name"});
+}
+
 Json show_json(ModelHost& host) {
   Json shown = {{"modelfile", ""},
                 {"parameters", ""},
@@ -70,19 +78,16 @@ Json show_json(ModelHost& host) {
 }  // namespace
 
 void ModelRouter::add_ollama_routes() {
-  own(
-      "GET", "/api/version", [](const Call&) { return respond_json({{"version", TURGO_VERSION}}); },
-      "The program's version (Ollama)");
-  own(
-      "GET", "/api/tags",
+  own("GET", "/api/version", [](const Call&) { return respond_json({{"version", TURGO_VERSION}}); },
+      {false, true, "The program's version (Ollama)", "Version"});
+  own("GET", "/api/tags",
       [this](const Call&) {
         Json models = Json::array();
         for (const auto& host : hosts_) models.push_back(tag_json(*host));
         return respond_json({{"models", std::move(models)}});
       },
-      "The models that are served (Ollama)");
-  own(
-      "GET", "/api/ps",
+      {false, true, "The models that are served (Ollama)", "OllamaModels"});
+  own("GET", "/api/ps",
       [this](const Call&) {
         Json models = Json::array();
         for (const auto& host : hosts_) {
@@ -102,22 +107,29 @@ void ModelRouter::add_ollama_routes() {
         }
         return respond_json({{"models", std::move(models)}});
       },
-      "The models that are in memory (Ollama)");
-  own(
-      "POST", "/api/show",
+      {false, true, "The models that are in memory (Ollama)", "OllamaModels"});
+  own("POST", "/api/show",
       [this](const Call& call) {
-        return in_words([&] { return respond_json(show_json(host_of(call.request))); });
+        return in_words([&] {
+          Json body = parse_body(call.request.body);
+          Fields f(body, call.schema);
+          take_names(f);
+          bool is_verbose = false;
+          f.flag("verbose", is_verbose);
+          f.finish();
+          return respond_json(show_json(host_of(call.request)));
+        });
       },
-      "What a model is (Ollama)", false);
-  own(
-      "POST", "/api/pull",
+      {false, false, "What a model is (Ollama)"});
+  own("POST", "/api/pull",
       [this](const Call& call) {
         return in_words([&]() -> std::unique_ptr<Responder> {
           Json body = parse_body(call.request.body);
-          Fields f(body);
-          bool streams = true;
+          Fields f(body, call.schema);
+          bool streams = true, is_insecure = false;
+          take_names(f);
           f.flag("stream", streams);
-          f.harmless({"model", "name", "insecure"});
+          f.flag("insecure", is_insecure);
           f.finish();
           try {
             host_of(call.request);
@@ -129,7 +141,7 @@ void ModelRouter::add_ollama_routes() {
                                "{\"status\":\"pulling manifest\"}\n{\"status\":\"success\"}\n"});
         });
       },
-      "Tells whether a model is here (Ollama)", false);
+      {false, false, "Tells whether a model is here (Ollama)", "", "application/x-ndjson"});
 }
 
 }  // namespace turgo

@@ -22,20 +22,54 @@ Json content_of(const Json& content, const std::string& where) {
   return text;
 }
 
+Json content_schema() {
+  Json part = {{"type", "object"},
+               {"properties", {{"type", {{"const", "text"}}}, {"text", {{"type", "string"}}}}},
+               {"required", {"type", "text"}}};
+  return {{"anyOf", Json::array({{{"type", "string"}}, {{"type", "array"}, {"items", std::move(part)}}})}};
+}
+
+struct ReadCall {
+  std::string id, type = "function", name;
+  const Json *function = nullptr, *arguments = nullptr;
+};
+
+void read_function(Fields& f, ReadCall& r) {
+  f.need("name", "the function's name");
+  f.text("name", r.name);
+  r.arguments = f.take("arguments", [] { return Json{{"type", Json::array({"string", "object"})}}; });
+  f.finish();
+}
+
+void read_call_fields(Fields& c, ReadCall& r) {
+  c.text("id", r.id);
+  c.choice("type", r.type, {"function"});
+  c.harmless({"index"});
+  r.function = c.need("function", "its name and arguments", [] {
+    return Fields::schema_of([](Fields& f) {
+      ReadCall unused;
+      read_function(f, unused);
+    });
+  });
+  c.finish();
+}
+
+Json calls_schema() {
+  Json call = Fields::schema_of([](Fields& c) {
+    ReadCall unused;
+    read_call_fields(c, unused);
+  });
+  return {{"type", "array"}, {"items", std::move(call)}};
+}
+
 // A call as an earlier answer gave it. Templates want its arguments as an object.
 Json read_call(const Json& one, const std::string& where) {
+  ReadCall r;
   Fields c(one, where + ".");
-  std::string id, type = "function", name;
-  c.text("id", id);
-  c.text("type", type);
-  c.harmless({"index"});
-  const Json* function = c.take("function");
-  c.finish();
-  if (!function) bad_field(where + ".function", "is missing");
-  Fields f(*function, where + ".function.");
-  f.text("name", name);
-  const Json* arguments = f.take("arguments");
-  f.finish();
+  read_call_fields(c, r);
+  Fields f(*r.function, where + ".function.");
+  read_function(f, r);
+  const Json* arguments = r.arguments;
   Json value = Json::object();
   if (arguments && arguments->is_object()) value = *arguments;
   if (arguments && arguments->is_string() && !arguments->get_ref<const std::string&>().empty()) {
@@ -45,38 +79,55 @@ Json read_call(const Json& one, const std::string& where) {
       value = nullptr;
     }
   }
-  if (name.empty() || !value.is_object())
+  if (r.name.empty() || !value.is_object())
     bad_field(where + ".function", "expected a name and arguments as a JSON object");
-  return {{"id", id}, {"type", "function"}, {"function", {{"name", name}, {"arguments", std::move(value)}}}};
+  return {
+      {"id", r.id}, {"type", "function"}, {"function", {{"name", r.name}, {"arguments", std::move(value)}}}};
+}
+
+struct ReadMessage {
+  std::string role, call_id, name, reasoning;
+  const Json *content = nullptr, *calls = nullptr;
+};
+
+ReadMessage read_message(Fields& m) {
+  ReadMessage r;
+  m.need("role", "system, developer, user, assistant or tool");
+  m.choice("role", r.role, {"system", "developer", "user", "assistant", "tool", "function"});
+  if (r.role == "developer") r.role = "system";
+  if (r.role == "function") r.role = "tool";
+  r.content = m.take("content", content_schema);
+  r.calls = m.take("tool_calls", calls_schema);
+  m.text("tool_call_id", r.call_id);
+  m.text("name", r.name);
+  m.text("reasoning_content", r.reasoning);
+  m.text("reasoning", r.reasoning);
+  m.harmless({"refusal", "annotations"});
+  m.refuse("audio", nullptr, "audio is not built yet");
+  m.refuse("function_call", nullptr, "expected tool_calls");
+  m.finish();
+  return r;
 }
 
 }  // namespace
 
-Json read_messages(const Json* messages) {
-  if (!messages) bad_field("messages", "is missing; expected a list of {{role, content}}");
-  if (messages->is_string()) return Json::array({{{"role", "user"}, {"content", *messages}}});
-  if (!messages->is_array() || messages->empty() || messages->size() > kMaxMessages)
-    bad_field("messages", "expected a list of 1 to {} messages, got {}", kMaxMessages, shown(*messages));
+Json messages_schema() {
+  Json list = {{"type", "array"},
+               {"items", Fields::schema_of(read_message)},
+               {"minItems", 1},
+               {"maxItems", kMaxMessages}};
+  return {{"anyOf", Json::array({{{"type", "string"}}, std::move(list)})}};
+}
+
+Json read_messages(const Json& messages) {
+  if (messages.is_string()) return Json::array({{{"role", "user"}, {"content", messages}}});
+  if (!messages.is_array() || messages.empty() || messages.size() > kMaxMessages)
+    bad_field("messages", "expected a list of 1 to {} messages, got {}", kMaxMessages, shown(messages));
   Json out = Json::array();
-  for (size_t i = 0; i < messages->size(); ++i) {
+  for (size_t i = 0; i < messages.size(); ++i) {
     std::string where = fmt::format("messages[{}]", i);
-    Fields m((*messages)[i], where + ".");
-    std::string role, call_id, name, reasoning;
-    m.text("role", role);
-    if (role == "developer") role = "system";
-    if (role == "function") role = "tool";
-    if (role != "system" && role != "user" && role != "assistant" && role != "tool")
-      bad_field(where + ".role", "expected system, developer, user, assistant or tool, got {}", quote(role));
-    const Json* content = m.take("content");
-    const Json* calls = m.take("tool_calls");
-    m.text("tool_call_id", call_id);
-    m.text("name", name);
-    m.text("reasoning_content", reasoning);
-    m.text("reasoning", reasoning);
-    m.harmless({"refusal", "annotations"});
-    m.refuse("audio", nullptr, "audio is not built yet");
-    m.refuse("function_call", nullptr, "expected tool_calls");
-    m.finish();
+    Fields m(messages[i], where + ".");
+    auto [role, call_id, name, reasoning, content, calls] = read_message(m);
     bool has_calls = calls && calls->is_array() && !calls->empty();
     if (calls && (!calls->is_array() || role != "assistant"))
       bad_field(where + ".tool_calls", "expected a list, in a message of the assistant");

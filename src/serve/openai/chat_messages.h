@@ -10,7 +10,8 @@ namespace turgo {
 
 // [{"role", "content": text, "tool_calls"?: [{"id", "type", "function": {"name", "arguments": object}}],
 // "tool_call_id"?, "name"?, "reasoning_content"?}]. Throws ApiError 400 naming the message.
-Json read_messages(const Json* messages);
+Json read_messages(const Json& messages);
+Json messages_schema();
 
 // The deltas of OpenAI's stream for parts of an answer; calls get ids "call_…".
 class ChatDeltas {

@@ -6,6 +6,7 @@
 
 #include "serve/api_server.h"
 #include "serve/grammar/response_format.h"
+#include "serve/openai/fill_in_middle.h"
 #include "serve/openai/token_json.h"
 #include "serve/openai/usage.h"
 #include "text/utf8.h"
@@ -13,10 +14,14 @@
 namespace turgo {
 namespace {
 
+constexpr size_t kMaxPrompts = 128;
+
 struct CompletionRequest {
   GenerationConfig generation;
   std::vector<std::vector<int32_t>> prompts;
-  bool streams = false, wants_usage = false, echo = false;
+  StreamOptions stream_options;
+  std::string suffix;
+  bool streams = false, echo = false;
   int32_t n = 1;
   std::optional<AskedGrammar> grammar;
 };
@@ -31,41 +36,65 @@ std::vector<int32_t> ids_of(const Json& list, int32_t vocab_size) {
   return ids;
 }
 
-std::vector<std::vector<int32_t>> read_prompts(Pipeline& pipeline, const Json* prompt) {
-  if (!prompt) bad_field("prompt", "is missing; expected a text, token ids, or a list of either");
+std::vector<std::vector<int32_t>> read_prompts(Pipeline& pipeline, const Json& prompt) {
   auto one = [&](const Json& value) -> std::vector<int32_t> {
     if (value.is_string()) return pipeline.prompt_tokens({Segment::from_text(value.get<std::string>())});
     if (value.is_array()) return ids_of(value, pipeline.vocab_size());
     bad_field("prompt", "expected a text or a list of token ids, got {}", shown(value));
   };
   std::vector<std::vector<int32_t>> prompts;
-  bool is_batch = prompt->is_array() && !prompt->empty() && !prompt->front().is_number();
+  bool is_batch = prompt.is_array() && !prompt.empty() && !prompt.front().is_number();
   if (!is_batch) {
-    prompts.push_back(one(*prompt));
+    prompts.push_back(one(prompt));
   } else {
-    if (prompt->size() > 128) bad_field("prompt", "expected at most 128 prompts, got {}", prompt->size());
-    for (const Json& value : *prompt) prompts.push_back(one(value));
+    if (prompt.size() > kMaxPrompts)
+      bad_field("prompt", "expected at most {} prompts, got {}", kMaxPrompts, prompt.size());
+    for (const Json& value : prompt) prompts.push_back(one(value));
   }
   for (const auto& ids : prompts)
     if (ids.empty()) bad_field("prompt", "is empty; expected at least one token");
   return prompts;
 }
 
-CompletionRequest read_request(ApiServer& server, const Json& body) {
-  Fields f(body);
+// What stands between a prompt and its suffix, in the model's own form.
+std::vector<std::vector<int32_t>> fill_in_prompts(ApiServer& server, CompletionRequest& r,
+                                                  const Json& prompt) {
+  const Tokenizer& tokenizer = server.pipeline().tokenizer();
+  auto middle = FillInMiddle::find(tokenizer);
+  if (!middle)
+    bad_field("suffix", "the model {} was not taught to fill in between two texts",
+              quote(server.config().model_name));
+  if (r.echo) bad_field("echo", "does not go with suffix");
+  std::vector<std::vector<int32_t>> out;
+  for (const Json& text : prompt.is_array() ? prompt : Json::array({prompt})) {
+    if (!text.is_string()) bad_field("prompt", "expected texts with suffix, got {}", shown(text));
+    out.push_back(middle->prompt(tokenizer, text.get<std::string>(), r.suffix));
+  }
+  if (out.empty() || out.size() > kMaxPrompts)
+    bad_field("prompt", "expected 1 to {} prompts, got {}", kMaxPrompts, out.size());
+  for (int32_t id : middle->stop_ids) r.generation.stop_token_ids.push_back(id);
+  return out;
+}
+
+Json prompt_schema() {
+  Json text = {{"type", "string"}, {"minLength", 1}};
+  Json ids = {{"type", "array"}, {"items", {{"type", "integer"}, {"minimum", 0}}}, {"minItems", 1}};
+  Json one = {{"anyOf", Json::array({text, ids})}};
+  Json many = {{"type", "array"}, {"items", std::move(one)}, {"minItems", 1}, {"maxItems", kMaxPrompts}};
+  return {{"anyOf", Json::array({std::move(text), std::move(ids), std::move(many)})}};
+}
+
+CompletionRequest read_request(ApiServer& server, const Call& call) {
+  Json body = parse_body(call.request.body);
+  Fields f(body, call.schema);
   CompletionRequest r;
   r.generation.temperature = 0.7f;
   r.generation.top_p = 1;
   r.generation.max_new_tokens = 16;
   server.check_model(f);
-  const Json* prompt = f.take("prompt");
+  const Json* prompt = f.need("prompt", "a text, token ids, or a list of either", prompt_schema);
   f.flag("stream", r.streams);
-  if (const Json* options = f.take("stream_options")) {
-    Fields o(*options, "stream_options.");
-    o.flag("include_usage", r.wants_usage);
-    o.harmless({"include_obfuscation", "continuous_usage_stats"});
-    o.finish();
-  }
+  take_stream_options(f, r.stream_options);
   f.integer("n", r.n, 1, 128);
   int32_t best_of = r.n;
   f.integer("best_of", best_of, 1, 128);
@@ -73,14 +102,15 @@ CompletionRequest read_request(ApiServer& server, const Json& body) {
   f.flag("echo", r.echo);
   f.integer("max_tokens", r.generation.max_new_tokens, r.echo ? 0 : 1, INT32_MAX);
   f.integer("logprobs", r.generation.logprobs, 0, 20);
-  f.refuse("suffix", "", "fill-in-the-middle is not built yet");
+  f.text("suffix", r.suffix);
   r.grammar = take_grammar(f);
   f.refuse("adapter_name", "", "adapters are not built yet");
   f.harmless({"user", "session_id"});
-  take_sampling(f, r.generation, server.pipeline().vocab_size());
-  if (r.grammar && r.generation.ignore_eos) bad_field("ignore_eos", "does not go with {}", r.grammar->field);
+  take_sampling(f, r.generation, server.vocab_size());
   f.finish();
-  r.prompts = read_prompts(server.pipeline(), prompt);
+  if (r.grammar && r.generation.ignore_eos) bad_field("ignore_eos", "does not go with {}", r.grammar->field);
+  r.prompts =
+      r.suffix.empty() ? read_prompts(server.pipeline(), *prompt) : fill_in_prompts(server, r, *prompt);
   return r;
 }
 
@@ -124,7 +154,7 @@ class CompletionFormatter : public AnswerFormat {
         model_(server.config().model_name),
         echoes_(std::move(echoes)),
         logprobs_(r.prompts.size() * static_cast<size_t>(r.n)),
-        wants_usage_(r.wants_usage),
+        stream_options_(r.stream_options),
         wants_logprobs_(r.generation.logprobs >= 0) {}
 
   std::string begin(const std::vector<Choice>& choices) override {
@@ -132,25 +162,25 @@ class CompletionFormatter : public AnswerFormat {
     for (size_t i = 0; i < choices.size() && !echoes_.empty(); ++i) {
       CompletionLogprobs lists;
       add_echo(lists, choices[i]);
-      out += chunk(i, echoes_[choices[i].prompt].text, lists, nullptr);
+      out += chunk(choices, i, echoes_[choices[i].prompt].text, lists, nullptr, 0);
       logprobs_[i].offset = lists.offset;
     }
     return out;
   }
 
-  std::string piece(const std::vector<Choice>&, size_t index, const TextEvent& event) override {
+  std::string piece(const std::vector<Choice>& choices, size_t index, const TextEvent& event) override {
     Json finish = event.finish == FinishReason::kNone ? Json(nullptr) : Json(openai_finish(event.finish));
     if (event.text.empty() && finish.is_null() && !wants_logprobs_) return "";
     CompletionLogprobs lists;
     lists.offset = logprobs_[index].offset;
     for (const OutputToken& token : event.tokens) lists.add(tokenizer_, token);
     logprobs_[index].offset = lists.offset;
-    return chunk(index, event.text, lists, std::move(finish));
+    return chunk(choices, index, event.text, lists, std::move(finish), event.tokens.size());
   }
 
   std::string end(const std::vector<Choice>& choices) override {
     std::string out;
-    if (wants_usage_) {
+    if (stream_options_.has_usage) {
       Json json = head();
       json["choices"] = Json::array();
       json["usage"] = usage_json(choices);
@@ -189,10 +219,11 @@ class CompletionFormatter : public AnswerFormat {
             {"logprobs", wants_logprobs_ ? lists.to_json() : Json(nullptr)},
             {"finish_reason", std::move(finish)}};
   }
-  std::string chunk(size_t index, const std::string& text, const CompletionLogprobs& lists,
-                    Json finish) const {
+  std::string chunk(const std::vector<Choice>& choices, size_t index, const std::string& text,
+                    const CompletionLogprobs& lists, Json finish, size_t num_new) const {
     Json json = head();
     json["choices"] = Json::array({choice_json(index, text, lists, std::move(finish))});
+    if (stream_options_.counts_each) json["usage"] = usage_json(choices, num_new);
     return "data: " + dump_json(json) + "\n\n";
   }
 
@@ -201,13 +232,14 @@ class CompletionFormatter : public AnswerFormat {
   std::time_t created_ = std::time(nullptr);
   std::vector<Echo> echoes_;                  // per prompt; empty = no echo
   std::vector<CompletionLogprobs> logprobs_;  // of a stream: the offsets
-  bool wants_usage_, wants_logprobs_;
+  StreamOptions stream_options_;
+  bool wants_logprobs_;
 };
 
 }  // namespace
 
 std::unique_ptr<Responder> completions(ApiServer& server, const Call& call) {
-  CompletionRequest r = read_request(server, parse_body(call.request.body));
+  CompletionRequest r = read_request(server, call);
   std::shared_ptr<const TokenGrammar> grammar =
       r.grammar ? compile_grammar(server.grammars(), *r.grammar) : nullptr;
   std::vector<Choice> choices;

@@ -25,10 +25,11 @@ void add_openai_routes(ApiServer& server) {
                      "model_not_found");
     return respond_json(model_json(server));
   };
-  routes.add("GET", "/v1/models", list, {false, true, "The models that are served"});
-  routes.add("GET", "/v1/models/{id*}", one, {false, true, "One model"});
-  server.post("/v1/chat/completions", chat_completions, "Answer a conversation (OpenAI)");
-  server.post("/v1/completions", completions, "Continue a text (OpenAI)");
+  routes.add("GET", "/v1/models", list, {false, true, "The models that are served", "ModelList"});
+  routes.add("GET", "/v1/models/{id*}", one, {false, true, "One model", "Model"});
+  server.post("/v1/chat/completions", chat_completions, "Answer a conversation (OpenAI)", "ChatCompletion",
+              "text/event-stream");
+  server.post("/v1/completions", completions, "Continue a text (OpenAI)", "Completion", "text/event-stream");
 }
 
 }  // namespace turgo

@@ -26,6 +26,10 @@ struct ToolFormat {
   std::string separator;            // kNameJson: behind the name
   bool at_start = false;            // a call also begins where the answer begins with '{' (kJson) or '[name('
   std::vector<std::string> dropped;  // further markers that never are content
+  // How a grammar writes a call whose markers are text to the tokenizer: what stands in front of the
+  // arguments ("$NAME" is the function), XGrammar's style of them and what stands behind. "" = it can not.
+  std::string call_begin = {}, call_style = {}, call_end = {};
+  bool can_hold() const { return !call_begin.empty(); }
 };
 
 // "hermes", "qwen3_coder", "llama3_json", "pythonic", "mistral", "deepseek_v3", "internlm2", "gpt_oss",

@@ -17,22 +17,42 @@ bool is_function_name(const std::string& name) {
   });
 }
 
-Json read_tool(const Json& one, const std::string& where) {
-  Fields t(one, where + ".");
-  std::string type = "function";
-  t.text("type", type);
-  const Json* function = t.take("function");
-  t.finish();
-  if (type != "function") bad_field(where + ".type", "expected function, got {}", quote(type, 80));
-  if (!function) bad_field(where + ".function", "is missing");
-  Fields f(*function, where + ".function.");
+struct ReadFunction {
   std::string name, description;
   bool is_strict = false;
-  f.text("name", name);
-  f.text("description", description);
-  f.flag("strict", is_strict);
-  const Json* parameters = f.take("parameters");
+  const Json* parameters = nullptr;
+};
+
+ReadFunction read_function(Fields& f) {
+  ReadFunction r;
+  f.need("name", "the function's name", [] {
+    return Json{{"type", "string"}, {"pattern", fmt::format("^[A-Za-z0-9_.-]{{1,{}}}$", kMaxName)}};
+  });
+  f.text("name", r.name);
+  f.text("description", r.description);
+  f.flag("strict", r.is_strict);
+  r.parameters = f.take("parameters", [] { return Json{{"type", "object"}}; });
   f.finish();
+  return r;
+}
+
+const Json* read_tool_fields(Fields& t) {
+  std::string type;
+  t.choice("type", type, {"function"});
+  const Json* function = t.need("function", "its name, description and parameters",
+                                [] { return Fields::schema_of(read_function); });
+  t.finish();
+  return function;
+}
+
+Json tools_schema() {
+  return {{"type", "array"}, {"maxItems", kMaxTools}, {"items", Fields::schema_of(read_tool_fields)}};
+}
+
+Json read_tool(const Json& one, const std::string& where) {
+  Fields t(one, where + ".");
+  Fields f(*read_tool_fields(t), where + ".function.");
+  auto [name, description, is_strict, parameters] = read_function(f);
   if (!is_function_name(name))
     bad_field(where + ".function.name", "expected 1 to {} letters, digits, '_', '-' and '.', got {}",
               kMaxName, quote(name, 40));
@@ -42,6 +62,26 @@ Json read_tool(const Json& one, const std::string& where) {
   out["parameters"] = parameters ? *parameters : Json({{"type", "object"}, {"properties", Json::object()}});
   if (is_strict) out["strict"] = true;
   return {{"type", "function"}, {"function", std::move(out)}};
+}
+
+const Json* read_named_choice(Fields& c) {
+  std::string type;
+  c.need("type", "function");
+  c.choice("type", type, {"function"});
+  const Json* function = c.need("function", "{\"name\": …}", [] {
+    return Fields::schema_of([](Fields& f) {
+      std::string name;
+      f.need("name", "a function's name");
+      f.text("name", name);
+    });
+  });
+  c.finish();
+  return function;
+}
+
+Json choice_schema() {
+  Json words = {{"enum", {"none", "auto", "required", "any"}}};
+  return {{"anyOf", Json::array({std::move(words), Fields::schema_of(read_named_choice)})}};
 }
 
 void read_choice(const Json& value, ToolRequest& r) {
@@ -57,13 +97,7 @@ void read_choice(const Json& value, ToolRequest& r) {
     return;
   }
   Fields c(value, "tool_choice.");
-  std::string type;
-  c.text("type", type);
-  const Json* function = c.take("function");
-  c.finish();
-  if (!function || type != "function")
-    bad_field("tool_choice", "expected {{\"type\": \"function\", \"function\": {{\"name\": …}}}}");
-  Fields f(*function, "tool_choice.function.");
+  Fields f(*read_named_choice(c), "tool_choice.function.");
   f.text("name", r.named);
   f.finish();
   r.choice = Choice::kNamed;
@@ -85,17 +119,22 @@ Json parameters_of(const Json& function, bool is_relaxed) {
   }
 }
 
-GrammarSpec call_spec(const ToolRequest& r, bool any_objects) {
+GrammarSpec call_spec(const ToolRequest& r, const ToolFormat& format_of_calls, bool any_objects) {
   Json tags = Json::array();
   for (const Json& tool : r.tools) {
     const Json& function = tool["function"];
     if (r.choice == ToolRequest::Choice::kNamed && function["name"] != r.named) continue;
     Json schema = any_objects && !function.contains("strict") ? Json({{"type", "object"}})
                                                               : parameters_of(function, true);
+    std::string begin = format_of_calls.call_begin;
+    begin.replace(begin.find("$NAME"), 5, function["name"].get_ref<const std::string&>());
     tags.push_back({{"type", "tag"},
-                    {"begin", "<tool_call>\n{\"name\": " + function["name"].dump() + ", \"arguments\": "},
-                    {"content", {{"type", "json_schema"}, {"json_schema", std::move(schema)}}},
-                    {"end", "}\n</tool_call>"}});
+                    {"begin", std::move(begin)},
+                    {"content",
+                     {{"type", "json_schema"},
+                      {"json_schema", std::move(schema)},
+                      {"style", format_of_calls.call_style}}},
+                    {"end", format_of_calls.call_end}});
   }
   Json format;
   if (r.must_call())
@@ -106,7 +145,7 @@ GrammarSpec call_spec(const ToolRequest& r, bool any_objects) {
               {"stop_after_first", !r.is_parallel || !r.named.empty()}};
   else
     format = {{"type", "triggered_tags"},
-              {"triggers", {"<tool_call>"}},
+              {"triggers", Json::array({format_of_calls.begins.front()})},
               {"tags", std::move(tags)},
               {"at_least_one", false},
               {"stop_after_first", false}};
@@ -118,7 +157,7 @@ GrammarSpec call_spec(const ToolRequest& r, bool any_objects) {
 
 ToolRequest take_tools(Fields& fields) {
   ToolRequest r;
-  if (const Json* tools = fields.take("tools")) {
+  if (const Json* tools = fields.take("tools", tools_schema)) {
     if (!tools->is_array() || tools->size() > kMaxTools)
       bad_field("tools", "expected a list of at most {} tools, got {}", kMaxTools, shown(*tools));
     for (size_t i = 0; i < tools->size(); ++i)
@@ -126,7 +165,7 @@ ToolRequest take_tools(Fields& fields) {
   }
   if (!r.tools.empty()) r.choice = ToolRequest::Choice::kAuto;
   fields.flag("parallel_tool_calls", r.is_parallel);
-  if (const Json* choice = fields.take("tool_choice")) {
+  if (const Json* choice = fields.take("tool_choice", choice_schema)) {
     if (r.tools.empty() && *choice != "none" && *choice != "auto") bad_field("tool_choice", "needs tools");
     if (!r.tools.empty()) read_choice(*choice, r);
   }
@@ -184,16 +223,17 @@ Json tell_about_tools(const Json& messages, const ToolRequest& request) {
   return out;
 }
 
-std::shared_ptr<const TokenGrammar> compile_tools(GrammarCompiler& compiler, const ToolRequest& request) {
+std::shared_ptr<const TokenGrammar> compile_tools(GrammarCompiler& compiler, const ToolRequest& request,
+                                                  const ToolFormat& format) {
   try {
-    return compile_grammar(compiler, {"tools", call_spec(request, false)});
+    return compile_grammar(compiler, {"tools", call_spec(request, format, false)});
   } catch (const ApiError&) {
     bool any_strict = std::any_of(request.tools.begin(), request.tools.end(),
                                   [](const Json& tool) { return tool["function"].contains("strict"); });
     if (any_strict) throw;
   }
   try {
-    return compile_grammar(compiler, {"tools", call_spec(request, true)});
+    return compile_grammar(compiler, {"tools", call_spec(request, format, true)});
   } catch (const ApiError&) {
     if (request.must_call()) throw;  // a build without XGrammar, say: it can not be promised
     return nullptr;
