@@ -12,7 +12,8 @@ def test_every_route(start_server, tmp_path):
     server = start_server("--session-len", "256", "--timeout", "20", "--max-batch-size", "16", "--sessions-dir", str(tmp_path))
     program = pathlib.Path(sys.executable).parent / "schemathesis"
     done = subprocess.run([str(program), "run", server.url + "/openapi.json", "--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES,
-                           "--checks", "not_a_server_error,content_type_conformance,status_code_conformance,negative_data_rejection", "--seed", "1",
+                           "--checks", "not_a_server_error,content_type_conformance,status_code_conformance,response_schema_conformance,negative_data_rejection,"
+                           "unsupported_method,allow_header_conformance", "--seed", "1",
                            "--exclude-path-regex", "unload|sleep|wake_up|load$", "--request-timeout", "60", "--no-color"],
                           capture_output=True, text=True, timeout=1500, cwd=tmp_path)
     assert server.process.poll() is None, "the server has died"

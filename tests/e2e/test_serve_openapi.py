@@ -2,6 +2,7 @@
 import json
 import re
 
+import jsonschema
 import pytest
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -109,7 +110,6 @@ ASKED = [
 
 @pytest.mark.parametrize("path,body", ASKED, ids=[row[0] + str(i) for i, row in enumerate(ASKED)])
 def test_answers_look_as_described(server, api, path, body):
-    jsonschema = pytest.importorskip("jsonschema")
     status, answer = server.get(path) if body is None else server.post(path, body)
     assert status == 200, answer
     described = api["paths"][path.replace("smollm2", "{id}")]["get" if body is None else "post"]["responses"]["200"]["content"]
@@ -119,7 +119,6 @@ def test_answers_look_as_described(server, api, path, body):
 
 
 def test_errors_look_as_described(server, api):
-    jsonschema = pytest.importorskip("jsonschema")
     check = jsonschema.Draft202012Validator(api["components"]["schemas"]["Error"])
     for path in ("/v1/chat/completions", "/v1/messages", "/api/chat", "/v1/chat/interactive", "/nowhere", "/api/show", "/v1/responses"):
         status, answer = server.post(path, {"what": 1})
