@@ -191,6 +191,8 @@ ResponsesRequest read_request(ApiServer& server, const Call& call, ResponseStore
   f.harmless({"user", "service_tier", "safety_identifier", "prompt_cache_key", "stream_options",
               "prompt_cache_retention", "client_metadata"});
   f.finish();
+  if (metadata && !metadata->is_object())
+    bad_field("metadata", "expected an object, got {}", shown(*metadata));
   // What has no place in these answers can not be in them.
   for (const Json& one : include && include->is_array() ? *include : Json::array())
     if (one != "reasoning.encrypted_content")
