@@ -85,7 +85,7 @@ struct Given {
   std::vector<std::string> values;
 };
 
-void add_option(CLI::App& app, const Option& option, std::vector<Given>& given) {
+void add_option(CLI::App& app, const Option& option, bool lists_take_many, std::vector<Given>& given) {
   CLI::callback_t collect = [&given, &option](const CLI::results_t& values) {
     given.push_back({&option, values});
     return true;
@@ -97,7 +97,7 @@ void add_option(CLI::App& app, const Option& option, std::vector<Given>& given) 
     return;
   }
   CLI::Option* added = app.add_option(name, collect, help_text(option));
-  bool takes_many = option.is_positional && option.is_list();
+  bool takes_many = option.is_list() && (option.is_positional || lists_take_many);
   added->expected(takes_many ? -1 : 1)->allow_extra_args(takes_many);
   added->multi_option_policy(option.is_list() ? CLI::MultiOptionPolicy::TakeAll
                                               : CLI::MultiOptionPolicy::TakeLast);
@@ -158,7 +158,7 @@ int run_command(const Command& command, const std::vector<std::string>& words) {
   app.get_formatter()->column_width(34);
   app.allow_extras();
   std::vector<Given> given;
-  for (const Option& option : command.options.options()) add_option(app, option, given);
+  for (const Option& option : command.options.options()) add_option(app, option, command.lists_take_many, given);
   std::vector<std::string> reversed(words.rbegin(), words.rend());  // CLI11 takes its vector from the back
   try {
     app.parse(std::move(reversed));

@@ -30,7 +30,7 @@ def test_lmdeploy_flags_are_there(flags):
 def test_environment_is_the_command_line(turgo, flags):
     """A value that no flag takes for a number, word or file ends the same way, wherever it was said."""
     different = 0
-    plain = outcome(turgo("serve", "api_server", NOWHERE, check=3))
+    plain = outcome(turgo("serve", "api_server", NOWHERE, check=2))
     for flag, takes_value in flags:
         value = "wrong!" if takes_value else "true"
         said = outcome(turgo("serve", "api_server", NOWHERE, flag, *([value] if takes_value else [])))
@@ -38,6 +38,12 @@ def test_environment_is_the_command_line(turgo, flags):
         assert heard == said and said[0] != 0, flag
         different += said != plain
     assert different > 25  # the others are texts that matter later
+
+
+def test_lists_as_lmdeploy_takes_them(turgo):
+    """--api-keys A B is two keys: neither is taken for a model."""
+    many = turgo("serve", "api_server", NOWHERE, "--api-keys", "a", "b", "--allow-origins", "x", "y", check=2)
+    assert NOWHERE in many.stderr and many.stderr.count("\n") == 1
 
 
 def test_config_file(turgo, tmp_path):
