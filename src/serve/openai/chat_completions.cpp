@@ -246,8 +246,9 @@ std::unique_ptr<Responder> chat_completions(ApiServer& server, const Call& call)
     r.generation.skip_special_tokens = false;
   const Tokenizer& tokenizer = server.pipeline().tokenizer();
   bool starts_thinking = server.thinks() && ends_in_thought(tokenizer, ids);
-  // A model that may open a thought itself, and has to keep to a grammar, does not think.
-  bool is_gated = starts_thinking || (server.thinks() && r.thinking_budget >= 0 && !grammar);
+  // A model that opens its thoughts itself does not think where a grammar rules from the first token.
+  bool may_think = server.thinks() && !r.grammar && !r.tools.must_call();
+  bool is_gated = starts_thinking || (may_think && r.thinking_budget >= 0);
   std::vector<Choice> choices;
   for (int32_t i = 0; i < r.n; ++i) {
     GenerationConfig config = r.generation;

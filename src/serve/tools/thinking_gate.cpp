@@ -40,6 +40,7 @@ void ThinkingGate::accept(int32_t token_id) {
   switch (state_) {
     case State::kBefore: {  // an answer that does not begin with a thought has none
       tail_ += tokenizer_.piece(token_id, false);
+      held_.push_back(token_id);
       std::string_view begun = tail_;
       begun.remove_prefix(std::min(begun.find_first_not_of(" \n"), begun.size()));
       if (begun.starts_with(kThink)) {
@@ -47,6 +48,8 @@ void ThinkingGate::accept(int32_t token_id) {
         tail_.clear();
       } else if (!kThink.starts_with(begun)) {
         state_ = State::kAnswer;
+        for (int32_t id : held_)
+          if (grammar_) grammar_->accept(id);
       }
       break;
     }

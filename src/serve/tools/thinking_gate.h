@@ -19,7 +19,8 @@ class ThinkingGate : public TokenMask {
     int32_t budget = -1;         // tokens of the thought, its end beside them; -1: any number
     bool is_thinking = false;    // the prompt has opened the thought
   };
-  // `grammar`: of what follows the thought, nullptr = free text.
+  // `grammar`: of what follows the thought, nullptr = free text. Where the thought is not open yet, it must
+  // allow any text to begin with.
   ThinkingGate(const Config& config, std::shared_ptr<TokenMask> grammar);
 
   void fill(std::vector<uint32_t>& allowed) override;
@@ -36,7 +37,8 @@ class ThinkingGate : public TokenMask {
   State state_;
   int32_t budget_, num_thought_ = 0;
   size_t num_closed_ = 0;
-  std::string tail_;  // the text's last bytes, as many as a marker has
+  std::string tail_;           // the text's last bytes, as many as a marker has
+  std::vector<int32_t> held_;  // of kBefore: the grammar gets them if they are no thought
 };
 
 }  // namespace turgo
