@@ -17,7 +17,6 @@ struct Command {
   std::string details;  // printed after the options in the command's own help
   OptionList options;
   std::function<int()> run;        // exit code; the caller's mistakes are thrown as Error
-  bool lists_take_many = false;    // --api-keys A B, as argparse's nargs="*"
   bool reads_environment = false;  // --session-len also as TURGO_SESSION_LEN, and all of them from --config
   std::shared_ptr<void> state;     // owns what `options` points into
 };
@@ -27,7 +26,7 @@ template <class State>
 Command make_command(std::string name, std::string summary, void (*fill)(State&, OptionList&),
                      int (*run)(const State&), std::string details = "") {
   auto state = std::make_shared<State>();
-  Command command{std::move(name), std::move(summary), std::move(details), {}, nullptr, false, false, state};
+  Command command{std::move(name), std::move(summary), std::move(details), {}, nullptr, false, state};
   fill(*state, command.options);
   command.run = [state = state.get(), run] { return run(*state); };
   return command;

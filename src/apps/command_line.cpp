@@ -85,6 +85,7 @@ struct Given {
   std::vector<std::string> values;
 };
 
+// `lists_take_many`: --api-keys A B, as argparse's nargs="*" takes it; of servers.
 void add_option(CLI::App& app, const Option& option, bool lists_take_many, std::vector<Given>& given) {
   CLI::callback_t collect = [&given, &option](const CLI::results_t& values) {
     given.push_back({&option, values});
@@ -158,7 +159,7 @@ int run_command(const Command& command, const std::vector<std::string>& words) {
   app.get_formatter()->column_width(34);
   app.allow_extras();
   std::vector<Given> given;
-  for (const Option& option : command.options.options()) add_option(app, option, command.lists_take_many, given);
+  for (const Option& option : command.options.options()) add_option(app, option, command.reads_environment, given);
   std::vector<std::string> reversed(words.rbegin(), words.rend());  // CLI11 takes its vector from the back
   try {
     app.parse(std::move(reversed));

@@ -237,7 +237,7 @@ int run(const ServeApi& o) {
 Command serve_api_server_command() {
   Command command = make_command("serve api_server",
                                  "Serve a model over HTTP: OpenAI's and LMDeploy's interfaces", fill, run);
-  command.reads_environment = command.lists_take_many = true;
+  command.reads_environment = true;
   return command;
 }
 
