@@ -1,6 +1,5 @@
 #include "serve/openapi/openapi.h"
 
-#include <algorithm>
 #include <memory>
 #include <mutex>
 
