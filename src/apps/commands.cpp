@@ -17,16 +17,38 @@ Command serve_api_client_command();
 Command serve_gradio_command();
 Command serve_proxy_command();
 Command run_batch_command();
+Command lite_rtn_command();
+Command lite_auto_awq_command();
+Command lite_auto_gptq_command();
+Command lite_smooth_quant_command();
+Command lite_prune_command();
 Command list_command();
 Command check_env_command();
 
 std::vector<Command> all_commands() {
   std::vector<Command> commands;
-  for (Command (*make)() :
-       {chat_command, generate_command, tokenize_command, eval_ppl_command, eval_kl_command,
-        eval_logits_command, bench_sim_command, bench_serve_command, bench_throughput_command, bench_command,
-        serve_api_server_command, serve_api_client_command, serve_gradio_command, serve_proxy_command,
-        run_batch_command, list_command, check_env_command})
+  for (Command (*make)() : {chat_command,
+                            generate_command,
+                            tokenize_command,
+                            eval_ppl_command,
+                            eval_kl_command,
+                            eval_logits_command,
+                            bench_sim_command,
+                            bench_serve_command,
+                            bench_throughput_command,
+                            bench_command,
+                            serve_api_server_command,
+                            serve_api_client_command,
+                            serve_gradio_command,
+                            serve_proxy_command,
+                            run_batch_command,
+                            lite_rtn_command,
+                            lite_auto_awq_command,
+                            lite_auto_gptq_command,
+                            lite_smooth_quant_command,
+                            lite_prune_command,
+                            list_command,
+                            check_env_command})
     commands.push_back(make());
   return commands;
 }

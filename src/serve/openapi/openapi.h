@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "core/json.h"
 #include "serve/routes.h"
 
 namespace turgo {

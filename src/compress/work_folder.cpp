@@ -1,0 +1,138 @@
+#include "compress/work_folder.h"
+
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/json.h"
+#include "core/mapped_file.h"
+#include "io/safetensors_parse.h"
+#include "io/safetensors_writer.h"
+
+namespace turgo {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail_path(const char* what, const fs::path& path, const std::error_code& e) {
+  const bool full = e == std::errc::no_space_on_device;
+  fail(full ? ErrorCode::kResourceExhausted : ErrorCode::kIo, "cannot {} {}: {}{}", what,
+       quote(path.string(), 200), e.message(), full ? "; free some space and try again" : "");
+}
+
+void remove_all(const fs::path& path) {
+  std::error_code e;
+  fs::remove_all(path, e);
+  if (e) fail_path("remove", path, e);
+}
+
+void rename(const fs::path& from, const fs::path& to) {
+  std::error_code e;
+  fs::rename(from, to, e);
+  if (e) fail_path("rename to", to, e);
+}
+
+// Block types have no safetensors name: their bytes are kept as u8 rows.
+Shape stored_shape(const OutputTensor& t) {
+  if (!is_quantized(t.dtype)) return t.shape;
+  return Shape{t.shape[0], row_bytes(t.dtype, t.shape[1])};
+}
+
+// True if `inner` is `outer` or lies in it, links followed.
+bool inside(const fs::path& inner, const fs::path& outer) {
+  std::error_code ignored;
+  fs::path a = fs::weakly_canonical(inner, ignored), b = fs::weakly_canonical(outer, ignored);
+  for (fs::path p = a;; p = p.parent_path()) {
+    if (p == b) return true;
+    if (!p.has_relative_path()) return false;
+  }
+}
+
+}  // namespace
+
+WorkFolder::WorkFolder(std::string target, const std::string& source, bool force, Json identity)
+    : target_(std::move(target)), force_(force), identity_(std::move(identity)) {
+  while (target_.size() > 1 && target_.back() == '/') target_.pop_back();
+  folder_ = target_ + ".partial";
+  if (inside(source, target_) || inside(target_, source))
+    fail(ErrorCode::kInvalidArgument,
+         "--work-dir {}: is the source itself or overlaps it; expected another place", quote(target_, 200));
+  std::error_code e;
+  if (fs::exists(target_, e) && !force_)
+    fail(ErrorCode::kInvalidArgument,
+         "--work-dir {}: exists already; give another one, or --force to replace it", quote(target_, 200));
+  const fs::path parent = fs::path(target_).parent_path();
+  if (!parent.empty() && !fs::is_directory(parent, e))
+    fail(ErrorCode::kNotFound, "--work-dir {}: expected its parent to be a folder, there is none",
+         quote(target_, 200));
+  const std::string progress = folder_ + "/progress.json";
+  if (fs::exists(progress, e)) {
+    Json saved = parse_json_file(progress, size_t{64} << 20);
+    if (saved.is_object() && saved.value("identity", Json()) == identity_ && saved.contains("layers"))
+      for (const Json& report : saved["layers"]) reports_.push_back(report);
+  }
+  if (reports_.empty()) remove_all(folder_);
+  fs::create_directories(folder_, e);
+  if (e) fail_path("create", folder_, e);
+}
+
+std::string WorkFolder::layer_path(int layer) const {
+  return fmt::format("{}/layer-{:05}.safetensors", folder_, layer);
+}
+
+bool WorkFolder::load_states(HiddenStates& states) const {
+  const std::string path = fmt::format("{}/states-{:05}.f32", folder_, num_done());
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return false;
+  auto file = MappedFile::open(path);
+  if (file->bytes().size() != states.rows.size() * sizeof(float)) return false;
+  std::memcpy(states.rows.data(), file->bytes().data(), file->bytes().size());
+  return true;
+}
+
+void WorkFolder::save_progress() const {
+  AtomicFile file(folder_ + "/progress.json");
+  file.write(Json{{"identity", identity_}, {"layers", reports_}}.dump());
+  file.commit();
+}
+
+void WorkFolder::save_layer(std::span<const OutputTensor> tensors, Json report, const HiddenStates* states) {
+  const int layer = num_done();
+  SafetensorsWriter writer(layer_path(layer));
+  for (const OutputTensor& t : tensors)
+    writer.declare(t.name, is_quantized(t.dtype) ? DType::kU8 : t.dtype, stored_shape(t));
+  for (const OutputTensor& t : tensors) writer.write_tensor(t.bytes);
+  writer.finish();
+  if (states) {
+    AtomicFile file(fmt::format("{}/states-{:05}.f32", folder_, layer + 1));
+    file.write(std::as_bytes(std::span(states->rows)));
+    file.commit();
+  }
+  reports_.push_back(std::move(report));
+  save_progress();
+  std::error_code ignored;  // a file that stays is removed with the folder
+  fs::remove(fmt::format("{}/states-{:05}.f32", folder_, layer), ignored);
+}
+
+void WorkFolder::for_each_tensor(int layer, const std::function<void(const RawTensor&)>& f) const {
+  auto file = MappedFile::open(layer_path(layer));
+  for (const SafetensorsInfo& info : parse_safetensors(file->bytes(), quote(file->path(), 200)).tensors)
+    f({info.name, info.dtype, info.shape, file->bytes().subspan(info.begin, info.size_bytes), file});
+}
+
+void WorkFolder::finish(const std::function<void(const std::string& path)>& write) {
+  const std::string made = folder_ + "/result";
+  remove_all(made);
+  write(made);
+  std::error_code e;
+  if (fs::exists(target_, e)) {
+    const std::string old = folder_ + "/replaced";
+    remove_all(old);
+    rename(target_, old);
+  }
+  rename(made, target_);
+  remove_all(folder_);
+}
+
+}  // namespace turgo
