@@ -16,9 +16,7 @@ namespace {
 
 // Commands of the plan that have no code yet: they answer in one line and are not in the help.
 const std::vector<std::string> kNotBuilt = {
-    "serve proxy",    "serve triton_client", "lite auto_awq",   "lite auto_gptq",
-    "lite calibrate", "lite smooth_quant",   "lite kv_qparams", "lite prune",
-    "lite distill",   "lite finetune",       "convert",         "pull",
+    "serve triton_client", "lite calibrate", "lite kv_qparams", "lite distill", "lite finetune", "convert", "pull",
 };
 
 std::string first_word(const std::string& name) {

@@ -70,7 +70,7 @@ class Server:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = self.process.stdout.readline().decode()
         assert "serving smollm2 on http" in line, self.process.stderr.read().decode()
-        self.port = int(line.strip().rsplit(":", 1)[1])
+        self.port = int(re.search(r":(\d+)(/\S*)?$", line.strip()).group(1))
         self.url = f"http://127.0.0.1:{self.port}"
 
     def raw(self, data, timeout=30):

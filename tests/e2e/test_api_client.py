@@ -122,6 +122,6 @@ def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(program, server):
         until(rb"answer \d+ tokens")
         os.write(terminal, b"exit\r\r")
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert "num_requests_running{model_name=\"smollm2\"} 0" in server.get("/metrics")[1]
+        assert 'num_requests_running{engine="0",model_name="smollm2"} 0' in server.get("/metrics")[1]
     finally:
         os.close(terminal)

@@ -60,7 +60,7 @@ def test_check_env_and_list(turgo, tmp_path):
 
 
 @pytest.mark.parametrize("command", [
-    ["lite", "auto_awq", "MODEL"], ["convert", "internlm2", "MODEL"], ["pull", "x"],
+    ["lite", "distill", "MODEL"], ["convert", "internlm2", "MODEL"], ["pull", "x"],
 ])
 def test_planned_commands_say_so(turgo, command):
     assert_one_line_error(turgo(*command), "is not built yet")

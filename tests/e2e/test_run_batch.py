@@ -24,7 +24,7 @@ def test_answers_are_those_of_the_server(turgo, model, server, tmp_path):
     assert all(one["response"]["status_code"] == 200 and one["error"] is None and one["id"] for one in out)
     answer = server.post("/v1/chat/completions", {**CHAT, "messages": [{"role": "user", "content": "Name 7 colours."}]})[1]
     assert out[7]["response"]["body"]["choices"] == answer["choices"]
-    assert out[12]["response"]["body"]["choices"][0]["text"] == " 5,"
+    assert out[12]["response"]["body"]["choices"][0]["text"] == " 5, "
     assert out[13]["response"]["body"]["data"][0]["embedding"] == server.post("/v1/embeddings", {"input": "A cat."})[1]["data"][0]["embedding"]
 
 

@@ -85,7 +85,7 @@ def test_busy_models_stay(pool):
     body = {**ASK, "model": "one", "max_tokens": 300, "ignore_eos": True}
     thread = threading.Thread(target=lambda: texts.append(pool.post("/v1/chat/completions", body)))
     thread.start()
-    while "num_requests_running{model_name=\"one\"} 1" not in pool.get("/metrics")[1]:
+    while 'num_requests_running{engine="0",model_name="one"} 1' not in pool.get("/metrics")[1]:
         time.sleep(0.01)
     assert pool.post("/sleep", {"model": "one"})[1]["error"]["code"] == "model_busy"
     assert pool.post("/models/unload", {"model": "one"})[0] == 200  # what runs ends as if nothing had happened
@@ -98,7 +98,7 @@ def test_metrics_are_one_valid_text(pool):
     text = pool.get("/metrics")[1]
     kinds = re.findall(r"^# TYPE (\S+) ", text, re.M)
     assert len(kinds) == len(set(kinds)) and "turgo:http_requests_total" in kinds
-    assert 'vllm:num_requests_running{model_name="one"}' in text and 'model_name="two"' in text
+    assert 'vllm:num_requests_running{engine="0",model_name="one"}' in text and 'model_name="two"' in text
 
 
 def test_idle_models_sleep(start_server):

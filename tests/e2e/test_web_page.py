@@ -40,7 +40,7 @@ def test_stop_and_regenerate(site, open_page):
     page.wait_for_selector(".state:text('Stopped')")
     stopped = page.inner_text(".message.assistant > .prose")
     deadline = time.monotonic() + 10
-    while re.search(r'num_requests_running\{model_name="smollm2"\} [1-9]', site.get("/metrics")[1]):
+    while re.search(r'num_requests_running\{engine="0",model_name="smollm2"\} [1-9]', site.get("/metrics")[1]):
         assert time.monotonic() < deadline, "the server goes on answering"
         time.sleep(0.05)
     page.evaluate(f"localStorage.setItem('turgo.settings', '{json.dumps(QUICK)}')")

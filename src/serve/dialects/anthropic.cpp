@@ -220,9 +220,10 @@ class AnthropicDialect : public Dialect {
     if (const Json& usage = member(chunk, "usage"); usage.is_object()) usage_ = usage_json(usage);
     const Json& choice = first_choice(chunk);
     const Json& delta = member(choice, "delta");
-    if (std::string text = reasoning_of(delta); !text.empty())
-      out += open("thinking", {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}}) +
-             this->delta({{"type", "thinking_delta"}, {"thinking", text}});
+    if (std::string text = reasoning_of(delta); !text.empty()) {
+      out += open("thinking", {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}});
+      out += this->delta({{"type", "thinking_delta"}, {"thinking", text}});
+    }
     if (std::string text = text_of(delta, "content"); !text.empty()) out += add_text(text);
     const Json& calls = member(delta, "tool_calls");
     if (calls.is_array())
@@ -334,7 +335,8 @@ class AnthropicDialect : public Dialect {
     return event({{"type", "content_block_delta"}, {"index", block_}, {"delta", std::move(json)}});
   }
   std::string text_delta(const std::string& text) {
-    return open("text", {{"type", "text"}, {"text", ""}}) + delta({{"type", "text_delta"}, {"text", text}});
+    std::string out = open("text", {{"type", "text"}, {"text", ""}});  // before delta(), which says its index
+    return out + delta({{"type", "text_delta"}, {"text", text}});
   }
   // As much is held back as a stop sequence may still be taken off.
   std::string add_text(const std::string& text) {
