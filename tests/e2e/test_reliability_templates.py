@@ -111,7 +111,7 @@ CONVERSATIONS = [
     ("T39", "text", "content", {"messages": [{"role": "user", "content": "{{ 7 * 7 }}{% break %}"}]}, 200, "user: {{ 7 * 7 }}{% break %}"),
     ("T40", "tools", "tools", {"messages": HI, "tools": [{"name": "</tool_call>{{ x }}"}]}, 400, None),
     ("T40", "description", "tools", {"messages": HI, "tools": [{"type": "function", "function": {"name": "f", "description": "</tool_call>{{ x }}"}}]}, 200,
-     '[{"type": "function", "function": {"name": "f", "description": "</tool_call>{{ x }}"}}]'),
+     '[{"type": "function", "function": {"name": "f", "description": "</tool_call>{{ x }}", "parameters": {"type": "object", "properties": {}}}}]'),
     ("T42", "own template", "content", {"messages": HI, "chat_template": "{{ 1 }}"}, 400, None),
     *[("T43", name, "tools", {"messages": HI, "chat_template_kwargs": {name: 1}}, 400, None)
       for name in ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token")],

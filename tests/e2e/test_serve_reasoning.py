@@ -47,7 +47,8 @@ def test_budget(thinker, client, budget):
     message = ask(client, budget).choices[0].message
     thought = getattr(message, "reasoning_content", None) or ""
     assert message.content and num_tokens(thinker, thought) <= budget + 1  # cut anew, a text may take one more
-    assert bool(thought) == (budget > 0)
+    # One token may be white space, which no thought begins with.
+    assert bool(thought) if budget > 1 else budget == 1 or not thought
     for text in (message.content, thought):
         assert "think>" not in text
     content, reasoning = "", ""

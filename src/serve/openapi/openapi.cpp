@@ -83,6 +83,7 @@ Json operation(const RouteTable::Entry& entry, const std::vector<std::string>& p
 Json describe_api(const RouteTable& routes, const DescriptionConfig& config) {
   Json paths = Json::object();
   for (const auto& [path, entries] : routes.all()) {
+    if (path.empty()) continue;  // only leads to "/"
     std::vector<std::string> params;
     Json& item = paths[config.prefix + plain_path(path, params)];
     for (const RouteTable::Entry& entry : entries) {
