@@ -60,6 +60,7 @@ CASES = [
                                                  "(<span class=\"hl-string\">'s'</span>, <span class=\"hl-number\">1</span>)")),
     ("a | b\n--|:-:\n1 | `x\\|y`\n2", '<div class="table"><table><thead><tr><th>a</th><th class="center">b</th></tr></thead><tbody><tr><td>1</td>'
                                        '<td class="center"><code>x|y</code></td></tr></tbody></table></div><p>2</p>'),
+    ("a | b | c\n-|-|-\n| 1", table(["a", "b", "c"], ["1"]).replace("</td></tr>", '</td><td colspan="2"></td></tr>')),
     ("| a |\n|---|\n| 1 | 2 |", table(["a"], ["1"])), ("a | b\n-|-|-", "<p>a | b<br>-|-|-</p>"),
     # what is no markup here
     ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>"),
@@ -136,6 +137,7 @@ HOSTILE = {
     "quotes": "'> '.repeat(1e5) + 'x'", "nested lists": "'- '.repeat(1e5) + 'x'", "dollars": "'$a '.repeat(1e5)", "display": r"'$$\n'.repeat(1e5)",
     "deep list": r"Array.from({length: 1000}, (_, i) => ' '.repeat(2 * i) + '- x').join('\n')", "items": r"'- x\n'.repeat(1e5)",
     "pipes": r"'|'.repeat(3e5) + '\n' + '|-'.repeat(15e4)", "rows": r"'a|b\n-|-\n' + '|\n'.repeat(2e5)", "wide": r"'|a'.repeat(64) + '\n' + '|-'.repeat(64) + '\n|1'.repeat(1e4)",
+    "wide rows": r"'|'.repeat(65) + '\n' + '|-'.repeat(64) + ('\n' + '|'.repeat(65)).repeat(1e4)", "cells": r"'|a'.repeat(16) + '\n' + '|-'.repeat(16) + ('\n' + '|a'.repeat(16)).repeat(1e4)",
     "fences": r"'```\n'.repeat(1e5)", "angle": "'<'.repeat(3e5)", "comment": r"'```html\n' + '<!--'.repeat(1e4) + '\n```'",
     "strings": r"""'```js\n' + '"\'`'.repeat(15e3) + '\n```'""", "urls": "'https://'.repeat(4e4)", "hashes": "'#'.repeat(3e5)", "entities": "'&amp'.repeat(8e4)",
     "spaces": "' '.repeat(3e5) + 'x'", "newlines": r"'\n'.repeat(3e5)", "braces": r"'$' + '{'.repeat(1500) + '$ ' + '$\\sqrt'.repeat(3000)",
@@ -180,7 +182,7 @@ def test_hostile_answers_do_nothing(site, open_page):
     page.on("request", lambda request: calls.append(request.url))
     answers_with(page, *[{"content": piece} for piece in [NASTY[i:i + 7] for i in range(0, len(NASTY), 7)]])
     ask(page, "Say something nasty")
-    assert "<script>window.pwned = 1</script>" in page.inner_text(".message.assistant")
+    assert "<script>window.pwned = 1</script>" in page.text_content(".message.assistant")
     for link in page.locator(".message.assistant .dead-link").all():
         link.click()
     page.wait_for_timeout(200)
@@ -216,7 +218,7 @@ def test_a_line_of_ten_megabytes(site, open_page):
     page.wait_for_selector(".more:has-text('9.8 MB')")
     page.evaluate("""text => {
         const files = new DataTransfer();
-        files.items.add(new File([text.replace('Y', 'y'.repeat(1e7)).replace('Z', 'z\\n'.repeat(5e5))], 'huge.json'));
+        files.items.add(new File([text.replace('Y', 'y'.repeat(1e7)).replace('Z', 'z\\\\n'.repeat(5e5))], 'huge.json'));
         const input = document.querySelector('.tools input[type=file]');
         input.files = files.files;
         input.dispatchEvent(new Event('change'));
@@ -242,6 +244,6 @@ def test_broken_streams_end_with_a_clear_word(site, open_page):
         until(page, "!document.querySelector('.send').disabled")
         page.press("#prompt", "Enter")
         page.wait_for_selector(".state.wrong")
-        assert said in page.inner_text(".state.wrong")
+        assert said in page.text_content(".state.wrong")
         page.click(".notice button") if page.is_visible(".notice") else None
         until(page, "document.querySelector('.notice').hidden")

@@ -4,6 +4,7 @@
 // A block: {type, start, end, …} with the half-open range of its lines, and by type
 //   heading {level, text} · paragraph {text} · rule · code {language, text, closed} · math {text, closed}
 //   quote {blocks} · list {ordered, first, loose, items: [{blocks, checked}]} · table {align, head, rows}
+// A table's rows may be shorter than its head, never longer.
 
 const kMaxDepth = 8; // of quotes and lists in each other; what is deeper is a paragraph
 const kMaxColumns = 64;
@@ -178,11 +179,8 @@ function readTable(lines, i) {
   const table = tableHead(lines, i);
   if (!table) return null;
   let end = i + 2;
-  for (; end < lines.length && !isBlank(lines[end]) && lines[end].includes('|'); ++end) {
-    const row = splitRow(lines[end]).slice(0, table.head.length);
-    while (row.length < table.head.length) row.push('');
-    table.rows.push(row);
-  }
+  for (; end < lines.length && !isBlank(lines[end]) && lines[end].includes('|'); ++end)
+    table.rows.push(splitRow(lines[end]).slice(0, table.head.length));
   return { ...table, end };
 }
 

@@ -85,8 +85,13 @@ function listNode(block) {
 }
 
 function tableNode(block) {
+  // What a short row lacks is one cell, so that no more cells are made than the text has.
+  const rest = cells => {
+    const lacking = block.head.length - cells.length;
+    return lacking > 0 ? h('td', { colspan: String(lacking) }) : null;
+  };
   const row = (cells, tag) => h('tr', {}, ...cells.map((cell, i) =>
-    h(tag, { class: block.align[i] || null, scope: tag === 'th' ? 'col' : null }, inlineNodes(cell))));
+    h(tag, { class: block.align[i] || null, scope: tag === 'th' ? 'col' : null }, inlineNodes(cell))), rest(cells));
   return h('div', { class: 'table', tabindex: '0', role: 'group', 'aria-label': t('table') },
     h('table', {}, h('thead', {}, row(block.head, 'th')), h('tbody', {}, ...block.rows.map(cells => row(cells, 'td')))));
 }

@@ -8,8 +8,17 @@ import { highlight } from './highlight.js';
 import { blockNode } from './render.js';
 
 const kBudget = 100_000; // characters that are shown at first and added by each "show more" …
-const kLines = 3000;     // … and lines, each of which may be a block
+const kLines = 3000;     // … and lines, each of which may be a block;
+const kCells = 16;       // one of more cells of a table than these counts as several
+const kMaxCells = 64;
 const kColoured = 5000;   // characters of code that are coloured anew while they grow
+
+// Cells that a line may become.
+function cellsIn(line) {
+  let count = 1;
+  for (let at = line.indexOf('|'); at >= 0 && count < kMaxCells; at = line.indexOf('|', at + 1)) ++count;
+  return count;
+}
 
 export class MarkdownView {
   constructor(element) {
@@ -43,9 +52,10 @@ export class MarkdownView {
   // The length that is shown: whole lines if an end of one is near.
   cut(text) {
     let { at, lines } = this.seen;
-    for (let next = 0; lines < this.maxLines && (next = text.indexOf('\n', at)) >= 0; ++lines) at = next + 1;
+    for (let next = 0; lines < this.maxLines && at < this.limit && (next = text.indexOf('\n', at)) >= 0; at = next + 1)
+      lines += Math.ceil(cellsIn(text.slice(at, next)) / kCells);
     this.seen = { at, lines };
-    if (lines === this.maxLines && at < this.limit) return at;
+    if (lines >= this.maxLines && at < this.limit) return at;
     if (text.length <= this.limit) return text.length;
     const line = text.lastIndexOf('\n', this.limit);
     return line > this.limit * 0.8 ? line : this.limit;
