@@ -7,24 +7,25 @@ import subprocess
 import time
 
 import pytest
-from web_browser import QUICK, answer, answers_with, ask, conversation, ready, take_file, until
+from web_browser import QUICK, answer, answers_with, ask, conversation, ready, shows, take_file, until
 
 SCHEMA = {"type": "object", "properties": {"colour": {"enum": ["red", "green"]}, "n": {"type": "integer"}}, "required": ["colour", "n"],
           "additionalProperties": False}
 
 
 def test_send_shows_a_stream_and_its_figures(site, open_page):
-    page = ready(open_page(site.url))
+    settings = {"temperature": 0, "max_tokens": 80}  # long enough for several drawings on a quick machine
+    page = ready(open_page(site.url, settings))
     page.evaluate("""() => {  // the lengths that the answer had on its way
         window.lengths = new Set();
         new MutationObserver(() => lengths.add(document.querySelector('.message.assistant > .prose')?.textContent.length))
             .observe(document.body, {subtree: true, childList: true, characterData: true}); }""")
-    text = ask(page, "Describe the sea in one sentence.").locator("> .prose").inner_text()
-    body = {"model": "smollm2", "messages": [{"role": "user", "content": "Describe the sea in one sentence."}], **QUICK}
+    text = ask(page, "Describe the sea in one sentence.").locator("> .prose").text_content()
+    body = {"model": "smollm2", "messages": [{"role": "user", "content": "Describe the sea in one sentence."}], **settings}
     said = site.post("/v1/chat/completions", body)[1]
     assert re.sub(r"[^a-zA-Z]", "", text) == re.sub(r"[^a-zA-Z]", "", said["choices"][0]["message"]["content"])
     assert len(page.evaluate("[...lengths]")) > 3
-    figures = page.inner_text(".message.assistant .stats")
+    figures = page.text_content(".message.assistant .stats")
     assert f"{said['usage']['completion_tokens']} tokens" in figures and "tokens/s" in figures and f"prompt {said['usage']['prompt_tokens']}" in figures
     assert page.title() == "Describe the sea in one sentence. · Turgo"
     ask(page, "And on?")
@@ -38,7 +39,7 @@ def test_stop_and_regenerate(site, open_page):
     until(page, "document.querySelector('.message.assistant > .prose')?.textContent.length > 20")
     page.click("button[aria-label=Stop]")
     page.wait_for_selector(".state:text('Stopped')")
-    stopped = page.inner_text(".message.assistant > .prose")
+    stopped = page.text_content(".message.assistant > .prose")
     deadline = time.monotonic() + 10
     while re.search(r'num_requests_running\{engine="0",model_name="smollm2"\} [1-9]', site.get("/metrics")[1]):
         assert time.monotonic() < deadline, "the server goes on answering"
@@ -46,18 +47,18 @@ def test_stop_and_regenerate(site, open_page):
     page.evaluate(f"localStorage.setItem('turgo.settings', '{json.dumps(QUICK)}')")
     page.reload()
     ready(page)
-    assert page.inner_text(".message.assistant > .prose") == stopped  # what had come is kept
+    shows(page, ".message.assistant > .prose", stopped)  # what had come is kept
     page.click("button[aria-label='Answer again']")
-    assert answer(page).locator(".place").inner_text() == "2 / 2"
+    assert answer(page).locator(".place").text_content() == "2 / 2"
     page.click("button[aria-label='Previous version']")
-    assert page.inner_text(".message.assistant > .prose") == stopped
+    shows(page, ".message.assistant > .prose", stopped)
     page.click("button[aria-label='Next version']")
-    assert page.inner_text(".message.assistant .place") == "2 / 2"
+    shows(page, ".message.assistant .place", "2 / 2")
 
 
 def test_edit_makes_a_branch_and_delete_can_be_undone(site, open_page):
     page = ready(open_page(site.url))
-    first = ask(page, "Name a river.").inner_text()
+    first = ask(page, "Name a river.").text_content()
     ask(page, "Name another.")
     question = page.locator(".message.user").first
     question.hover()
@@ -65,16 +66,19 @@ def test_edit_makes_a_branch_and_delete_can_be_undone(site, open_page):
     page.fill(".editor textarea", "Name a mountain.")
     page.click(".editor button.primary")
     answer(page)
-    assert page.locator(".message").count() == 2 and page.inner_text(".bubble") == "Name a mountain."
+    assert page.locator(".message").count() == 2
+    shows(page, ".bubble", "Name a mountain.")
     page.click(".message.user button[aria-label='Previous version']")
-    assert page.locator(".message").count() == 4 and page.locator(".message.assistant").first.inner_text() == first
+    assert page.locator(".message").count() == 4
+    shows(page, ".message.assistant", first)
     page.locator(".message.user button[aria-label=Delete]").last.click()
     assert page.locator(".message").count() == 2
     page.click(".toast button:text('Undo')")
     assert page.locator(".message").count() == 4
     page.reload()
     page.wait_for_selector(".message")
-    assert page.locator(".message").count() == 4 and page.locator(".bubble").first.inner_text() == "Name a river."
+    assert page.locator(".message").count() == 4
+    shows(page, ".bubble", "Name a river.")
 
 
 def test_models_are_switched_and_loaded(site, open_page):
@@ -114,7 +118,7 @@ def test_settings_reach_the_request_and_a_schema_holds(site, open_page):
     page.click("dialog button.primary")
     page.wait_for_selector("dialog", state="detached")
     with page.expect_request("**/v1/chat/completions") as sent:
-        text = ask(page, "Which colour, and how many?").locator("> .prose").inner_text()
+        text = ask(page, "Which colour, and how many?").locator("> .prose").text_content()
     body = sent.value.post_data_json
     assert body["messages"][0] == {"role": "system", "content": "You are terse."}
     assert (body["temperature"], body["max_tokens"], body["seed"]) == (0.5, 60, 7) and "top_p" not in body
@@ -132,7 +136,7 @@ def test_what_the_server_refuses_is_said(site, open_page):
     page.fill("#prompt", "Hello")
     page.press("#prompt", "Enter")
     page.wait_for_selector(".state.wrong:has-text('the keyword')")
-    assert "can not be enforced" in page.inner_text(".state.wrong")
+    assert "can not be enforced" in page.text_content(".state.wrong")
 
 
 def test_export_and_import(site, open_page, tmp_path):
@@ -154,7 +158,7 @@ def test_export_and_import(site, open_page, tmp_path):
     other = ready(open_page(site.url))
     other.set_input_files(".tools input[type=file]", str(path))
     other.click(".list .open")
-    assert other.inner_text(".message.assistant > .prose") == page.inner_text(".message.assistant > .prose")
+    shows(other, ".message.assistant > .prose", page.text_content(".message.assistant > .prose"))
     with other.expect_download() as download:
         other.click(".dots")
         other.click("[role=menuitem]:has-text('Export')")
@@ -165,7 +169,8 @@ def test_export_and_import(site, open_page, tmp_path):
         {"id": "q", "type": "text", "role": "user", "content": "Hi from there", "parent": "r", "timestamp": 2, "extra": [{"type": "TEXT", "name": "a.txt", "content": "abc"}]}]}
     take_file(other, json.dumps([llama]))
     other.click(".open:has-text('From llama.cpp')")
-    assert other.inner_text(".bubble") == "Hi from there" and other.inner_text(".attachment .name") == "a.txt"
+    shows(other, ".bubble", "Hi from there")
+    shows(other, ".attachment .name", "a.txt")
 
 
 @pytest.mark.parametrize("text", [
@@ -204,8 +209,8 @@ def test_conversations_are_found_renamed_and_deleted(site, open_page):
     until(page, "document.querySelectorAll('.list li').length === 2")
     page.click(".toast button:text('Undo')")
     page.click(".list .open:has-text('Found')")
-    assert page.title() == "Found · Turgo"
-    assert page.inner_text(".message.assistant > .prose") == "The needle is number 1."
+    until(page, "document.title === 'Found · Turgo'")
+    shows(page, ".message.assistant > .prose", "The needle is number 1.")
 
 
 def test_attachments(site, open_page):
@@ -230,9 +235,10 @@ def test_thoughts_are_folded(site, open_page):
     page = ready(open_page(site.url))
     answers_with(page, {"reasoning_content": "First I *think*."}, {"reasoning_content": " Then more."}, {"content": "The answer."})
     ask(page, "Think")
-    assert page.inner_text(".message.assistant > .prose") == "The answer." and not page.is_visible(".thoughts .prose")
+    assert page.text_content(".message.assistant > .prose") == "The answer." and not page.is_visible(".thoughts .prose")
     page.click(".thoughts summary")
-    assert page.inner_text(".thoughts .prose") == "First I think. Then more." and page.locator(".thoughts em").count() == 1
+    shows(page, ".thoughts .prose", "First I think. Then more.")
+    assert page.is_visible(".thoughts .prose") and page.locator(".thoughts em").count() == 1
 
 
 def test_another_conversation_while_one_is_answered(site, open_page):
@@ -245,7 +251,7 @@ def test_another_conversation_while_one_is_answered(site, open_page):
     assert page.get_attribute(".send", "aria-label") == "Send" and page.locator(".list .busy").count() == 1
     page.wait_for_selector(".list .busy", state="detached")
     page.click(".list .open")
-    assert len(page.inner_text(".message.assistant > .prose")) > 50 and "60 tokens" in page.inner_text(".message.assistant .stats")
+    assert len(page.text_content(".message.assistant > .prose")) > 50 and "60 tokens" in page.text_content(".message.assistant .stats")
 
 
 def start_on(program, model, port, *flags):
@@ -266,7 +272,7 @@ def test_a_server_that_dies_and_comes_back(program, model, open_page):
     process.wait()
     page.wait_for_selector(".state.wrong:text('The connection to the server broke off.')")
     page.wait_for_selector(".notice:has-text('The server does not answer')")
-    assert len(page.inner_text(".message.assistant > .prose")) > 20
+    assert len(page.text_content(".message.assistant > .prose")) > 20
     page.fill("#prompt", "Still there?")
     assert page.is_disabled(".send")
     process, _ = start_on(program, model, port)

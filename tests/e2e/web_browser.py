@@ -79,6 +79,12 @@ def until(page, expression, seconds=30):
         page.wait_for_timeout(30)
 
 
+def shows(page, selector, text):
+    """Waits until the first element of `selector` has this text: what an action leads to is drawn later."""
+    from playwright.sync_api import expect
+    expect(page.locator(selector).first).to_have_text(text, timeout=30_000)
+
+
 def ready(page):
     page.wait_for_selector(".model .dot[data-state=loaded]")
     return page
