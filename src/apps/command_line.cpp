@@ -16,7 +16,13 @@ namespace {
 
 // Commands of the plan that have no code yet: they answer in one line and are not in the help.
 const std::vector<std::string> kNotBuilt = {
-    "serve triton_client", "lite calibrate", "lite kv_qparams", "lite distill", "lite finetune", "convert", "pull",
+    "serve triton_client",
+    "lite calibrate",
+    "lite kv_qparams",
+    "lite distill",
+    "lite finetune",
+    "convert",
+    "pull",
 };
 
 std::string first_word(const std::string& name) {
@@ -157,7 +163,8 @@ int run_command(const Command& command, const std::vector<std::string>& words) {
   app.get_formatter()->column_width(34);
   app.allow_extras();
   std::vector<Given> given;
-  for (const Option& option : command.options.options()) add_option(app, option, command.reads_environment, given);
+  for (const Option& option : command.options.options())
+    add_option(app, option, command.reads_environment, given);
   std::vector<std::string> reversed(words.rbegin(), words.rend());  // CLI11 takes its vector from the back
   try {
     app.parse(std::move(reversed));

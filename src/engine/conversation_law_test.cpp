@@ -141,7 +141,7 @@ TEST_P(ConversationLaw, PreemptedIsNot) {
   for (bool in_sessions : {true, false}) {
     EngineConfig config = law_config();
     config.cache_max_entry_count = 7;
-    config.step_stretch = 0;                                           // all grow at the same pace
+    config.step_stretch = 0;  // all grow at the same pace
     config.enable_prefix_caching = in_sessions;
     auto e = law_engine(GetParam(), config);
     for (uint32_t turn = 0; turn < (in_sessions ? kTurns : 1); ++turn) {

@@ -26,7 +26,8 @@ void ThinkingGate::fill(std::vector<uint32_t>& allowed) {
     std::fill(allowed.begin(), allowed.end(), ~0u);
     // A thought may not end the answer that a grammar is waiting to rule.
     const int32_t eos = tokenizer_.eos_id();
-    if (state_ == State::kThinking && grammar_ && eos >= 0) allowed[static_cast<size_t>(eos) / 32] &= ~(1u << (eos % 32));
+    if (state_ == State::kThinking && grammar_ && eos >= 0)
+      allowed[static_cast<size_t>(eos) / 32] &= ~(1u << (eos % 32));
   }
 }
 
