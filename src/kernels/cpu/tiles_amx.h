@@ -36,7 +36,7 @@ class HardwareTiles {
 
   // products [16 tokens][16 rows] = tokens (a_stride bytes apart) x weights [k_bytes / 4][16 rows][4 bytes],
   // s8 to int32 or bf16 pairs to f32. Always the same three tiles: a product takes 17 ns so and 25 ns when
-  // two sets take turns (Emerald Rapids, 2.6 GHz), it seems for want of registers to rename them to.
+  // two sets take turns (a Xeon at 2.6 GHz).
   template <Precision kPrecision>
   [[gnu::always_inline]] void multiply(const uint8_t* a, int64_t a_stride, const uint8_t* b, void* products) {
 #define TURGO_PRODUCT(dot)                                                                                 \
