@@ -164,7 +164,8 @@ void solve_layers(const CompressionJob& job, const SourceModel& source, const Ca
         log_warning("{}: its statistics could not be factored; rounded to nearest instead", l.name);
     auto tensors = layer_tensors(layer, source, job.format);
     work.save_layer(tensors, report_of(layer), calibrated ? &states : nullptr);
-    bar.show(i + 1, num_layers);
+    const auto bytes = static_cast<int64_t>(source.file().total_bytes());  // the bar counts bytes
+    bar.show(bytes * (i + 1) / num_layers, bytes);
     if ((i - first) % 5 == 4)
       log_info("layer {} of {}, about {} left", i + 1, num_layers,
                time_text(seconds_since(start) / (i - first + 1) * (num_layers - i - 1)));
