@@ -20,7 +20,7 @@ def with_transformers(path: str, max_new_tokens: int, threads: int) -> dict[str,
 
     torch.set_num_threads(threads)
     tokenizer = AutoTokenizer.from_pretrained(path)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(path).float().eval()
     ready, history, answers = time.perf_counter(), [], []
     for question in QUESTIONS:
         history.append({"role": "user", "content": question})

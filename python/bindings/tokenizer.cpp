@@ -37,7 +37,12 @@ struct PyTokenizer {
   }
   // Ill-formed UTF-8 (a character that was cut) becomes U+FFFD.
   nb::str decode(const nb::object& ids, bool skip_special_tokens) const {
-    std::string bytes = tokenizer->decode(to_ids(ids, "ids"), skip_special_tokens);
+    std::vector<int32_t> known = to_ids(ids, "ids");
+    for (size_t i = 0; i < known.size(); ++i)
+      if (known[i] >= tokenizer->vocab_size())
+        fail(ErrorCode::kInvalidArgument, "ids[{}]: expected a token id below {}, got {}", i,
+             tokenizer->vocab_size(), known[i]);
+    std::string bytes = tokenizer->decode(known, skip_special_tokens);
     return nb::steal<nb::str>(
         PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "replace"));
   }
@@ -48,7 +53,8 @@ struct PyTokenizer {
 void bind_tokenizer(nb::module_& m) {
   nb::class_<PyTokenizer>(m, "Tokenizer")
       .def_static("load", &PyTokenizer::load, nb::arg("path"))
-      .def("encode", &PyTokenizer::encode, nb::arg("text"), nb::arg("add_bos"), nb::arg("parse_special"))
+      .def("encode", &PyTokenizer::encode, nb::arg("text").none(), nb::arg("add_bos"),
+           nb::arg("parse_special"))
       .def("decode", &PyTokenizer::decode, nb::arg("ids"), nb::arg("skip_special_tokens"))
       .def_prop_ro("vocab_size", [](const PyTokenizer& t) { return t.tokenizer->vocab_size(); })
       .def_prop_ro("bos_token_id", [](const PyTokenizer& t) { return t.tokenizer->bos_id(); })

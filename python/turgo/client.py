@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from .config import ChatTemplateConfig, EngineConfig, PytorchEngineConfig
+from .config import ChatTemplateConfig, EngineConfig, PytorchEngineConfig, as_path
 from .errors import InputOutputError, InvalidArgumentError, NotFoundError, UnsupportedError
 
 __all__ = ["APIClient", "client", "find_program", "serve"]
@@ -161,7 +161,7 @@ def serve(model_path: str | os.PathLike[str], model_name: str | None = None,
     if isinstance(backend_config, PytorchEngineConfig):
         backend_config = backend_config.to_engine_config()
     config = backend_config or EngineConfig()
-    words = [find_program(), "serve", "api_server", os.fspath(model_path), "--server-name", server_name, "--server-port",
+    words = [find_program(), "serve", "api_server", as_path(model_path), "--server-name", server_name, "--server-port",
              str(server_port), *_flags(config)]
     if model_name:
         words += ["--model-name", model_name]

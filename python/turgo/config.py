@@ -16,6 +16,14 @@ from .options import EngineOptions, GenerationOptions
 __all__ = ["ChatTemplateConfig", "EngineConfig", "GenerationConfig", "PytorchEngineConfig", "TurbomindEngineConfig"]
 
 
+def as_path(model_path: Any) -> str:
+    """A model's path, `~` expanded; bytes and all else are refused."""
+    path = os.fspath(model_path) if isinstance(model_path, os.PathLike) else model_path
+    if not isinstance(path, str):
+        raise InvalidArgumentError(f"model_path: expected a path, got {type(path).__name__} {path!r:.60}")
+    return os.path.expanduser(path)
+
+
 def _said(config: Any, kind: type) -> dict[str, Any]:
     """The options of `kind` that have a value: LMDeploy's scripts say None for "not set"."""
     return {f.name: value for f in fields(kind) if (value := getattr(config, f.name)) is not None}

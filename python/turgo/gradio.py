@@ -113,7 +113,7 @@ class Page:
         with gradio.Blocks(title="Turgo", fill_height=True) as page:
             gradio.Markdown(f"## Turgo Playground\n{self._source.name}")
             chatbot = gradio.Chatbot(show_label=False, scale=1, elem_id="chat", feedback_options=None,
-                                     placeholder="Ask something")
+                                     buttons=["copy", "copy_all"], placeholder="Ask something")
             box = gradio.Textbox(show_label=False, placeholder="Instruction; Enter sends", elem_id="instruction", lines=1,
                                  submit_btn=True)
             with gradio.Row():

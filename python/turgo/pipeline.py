@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _turgo
-from .config import ChatTemplateConfig, EngineConfig, GenerationConfig, PytorchEngineConfig
+from .config import ChatTemplateConfig, EngineConfig, GenerationConfig, PytorchEngineConfig, as_path
 from .errors import CancelledError, InvalidArgumentError, NotFoundError, ResourceExhaustedError, TurgoError
 from .prompts import Prompt, as_ids, is_ids, read_prompt, split_prompts
 from .response import Response
@@ -115,8 +115,7 @@ class Pipeline:
     """A loaded model: call it with prompts. See turgo.pipeline()."""
 
     def __init__(self, model_path: str | os.PathLike[str], config: EngineConfig) -> None:
-        path = os.fspath(model_path)
-        self.model_path = os.path.expanduser(path) if isinstance(path, str) else path
+        self.model_path = as_path(model_path)
         self.config = config
         self._model = _turgo.Model.open(self.model_path, config.to_options())
         self.info: dict[str, Any] = self._model.info()
@@ -138,9 +137,6 @@ class Pipeline:
         config = EngineConfig() if backend_config is None else backend_config
         if not isinstance(config, EngineConfig):
             raise InvalidArgumentError(f"backend_config: expected an EngineConfig, got {type(config).__name__}")
-        if not isinstance(model_path, (str, os.PathLike)):
-            raise InvalidArgumentError(
-                f"model_path: expected a path, got {type(model_path).__name__} {model_path!r:.60}")
         if log_level is not None:
             options["log_level"] = log_level
         if chat_template_config is not None:

@@ -1,8 +1,10 @@
 """The fixtures of tests/e2e: the program, the model, a server."""
 import importlib.util
 import pathlib
+import sys
 
 _path = pathlib.Path(__file__).parents[1] / "e2e" / "conftest.py"
+sys.path.append(str(_path.parent))
 _spec = importlib.util.spec_from_file_location("e2e_conftest", _path)
 _e2e = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_e2e)

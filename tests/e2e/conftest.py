@@ -1,4 +1,5 @@
 """Fixtures: the built program (TURGO_BIN) and the default model (TURGO_MODEL); a test that lacks one is skipped."""
+import importlib
 import json
 import os
 import pathlib
@@ -33,6 +34,7 @@ def pytest_configure():
     """The installed package turgo can be imported here too: that environment has this Python's version."""
     if os.environ.get("TURGO_PYTHON"):
         sys.path += map(str, pathlib.Path(os.environ["TURGO_PYTHON"]).parents[1].glob("lib/python*/site-packages"))
+        importlib.import_module("turgo")  # an error here, where a test would skip
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 """What Python can do wrong: an exception in one line that says expected, got and what to do; never an abort."""
+import asyncio
 import gc
 import os
 import subprocess
@@ -73,7 +74,8 @@ def test_engine_options(model, tmp_path):
     open_ = turgo.pipeline
     assert_refused(lambda: open_("/no/such/model"), "/no/such/model", kind=FileNotFoundError)
     for wrong in (None, 3, b"/x", ["x"]):
-        assert_refused(lambda: open_(wrong), "model_path: expected a path", kind=TypeError)
+        for opens in (open_, turgo.Tokenizer, turgo.serve):
+            assert_refused(lambda: opens(wrong), "model_path: expected a path", kind=TypeError)
     assert_refused(lambda: open_("/x\udfff"), "surrogate")
     (tmp_path / "text.gguf").write_text("no model")
     assert_refused(lambda: open_(tmp_path / "text.gguf"), "text.gguf")
@@ -95,6 +97,15 @@ def test_engine_options(model, tmp_path):
         turgo.pipeline(model, backend_config=turgo.PytorchEngineConfig(session_len=128)).close()
 
 
+def test_tokenizer(pipe):
+    encode, decode = pipe.tokenizer.encode, pipe.tokenizer.decode
+    assert_refused(lambda: encode("\ud800"), "lone surrogate")
+    for wrong in (None, 3, b"bytes", ["text"]):
+        assert_refused(lambda: encode(wrong), "text: expected str", type(wrong).__name__)
+    for wrong in (None, "abc", [1.5], [None], [-1], [2**40], [10**7], {3}):
+        assert_refused(lambda: decode(wrong), "ids")
+
+
 def test_too_long(model):
     with turgo.pipeline(model, session_len=32) as small:
         assert_refused(lambda: small("many words " * 100), "32", kind=turgo.errors.TooLongError)
@@ -103,7 +114,8 @@ def test_too_long(model):
 
 def test_closed(model):
     pipe = turgo.pipeline(model)
-    tokenizer = pipe.tokenizer
+    tokenizer, chat = pipe.tokenizer, pipe.session()
+    chat.ask("Hi", max_new_tokens=2)
     stream = pipe.stream_infer("Hi", max_new_tokens=5)
     next(stream)
     pipe.close()
@@ -111,8 +123,10 @@ def test_closed(model):
     assert pipe.closed and "closed" in repr(pipe) and tokenizer.encode("Hi")
     assert_refused(lambda: list(stream), "closed", kind=turgo.errors.CancelledError)
     for use in (lambda: pipe("Hi"), lambda: list(pipe.stream_infer("Hi")), lambda: pipe.get_logits([1]), pipe.stats,
-                lambda: pipe.chat("Hi"), lambda: pipe.prompt_ids("Hi")):
+                lambda: pipe.chat("Hi"), lambda: pipe.prompt_ids("Hi"), lambda: chat.ask("And?"), chat.fork,
+                lambda: asyncio.run(anext(pipe.generate("Hi")))):
         assert_refused(use, "the pipeline is closed")
+    chat.close()
 
 
 def test_close_while_it_answers(model):

@@ -1,15 +1,14 @@
 """What needs large packages (tests/requirements-full.txt) and chromium: ./run test-python --full sets TURGO_FULL_PYTHON, an
-environment with both. The page of `serve gradio` is driven in a browser."""
+environment of its own. The page of `serve gradio` is driven in a browser."""
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
 import pytest
 
-from lmdeploy_030.test_lmdeploy_030 import wait_for
+from lmdeploy_030.test_lmdeploy_030 import FOLDER, environment_of, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PYTHON = os.environ.get("TURGO_FULL_PYTHON")
@@ -37,7 +36,7 @@ def stop(process):
 def drive(url, tmp_path, what="page"):
     """One turn, a long answer that Cancel ends, Reset; in chromium. Returns what the page said."""
     shot = os.environ.get("TURGO_SCREENSHOTS") or str(tmp_path)
-    done = subprocess.run([PYTHON, ROOT / "tests/e2e/gradio_driver.py", url, f"{shot}/{what}.png"], capture_output=True,
+    done = subprocess.run([sys.executable, ROOT / "tests/e2e/gradio_driver.py", url, f"{shot}/{what}.png"], capture_output=True,
                           text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -66,6 +65,22 @@ def test_gradio_page_of_a_local_model(program, model, tmp_path):
         check_page(drive("http://127.0.0.1:6017/", tmp_path, "gradio_local"))
     finally:
         stop(page)
+
+
+def test_the_page_as_lmdeploy_s_readers_type_it(hf_folder, tmp_path):
+    """`lmdeploy serve api_server` and `lmdeploy serve gradio` of lmdeploy_030/, beside nothing but lmdeploy-compat and gradio."""
+    clean = {"env": environment_of(PYTHON, hf_folder), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(["sh", FOLDER / "api_server.sh"], **clean)
+    page = None
+    try:
+        wait_for("http://127.0.0.1:23333/health", server)
+        page = subprocess.Popen(["sh", FOLDER / "gradio.sh"], **clean)
+        wait_for("http://127.0.0.1:6006/", page)
+        check_page(drive("http://127.0.0.1:6006/", tmp_path, "gradio_lmdeploy"))
+    finally:
+        for process in filter(None, (page, server)):
+            process.terminate()
+            process.wait(30)
 
 
 def test_gradio_bad_input(program):
@@ -109,41 +124,3 @@ def test_llm_plugin(model, tmp_path):
     first = llm("-m", "turgo", "Name one spring flower.", "-o", "temperature", "0", "-o", "max_new_tokens", "30")
     assert len(first.strip()) > 5
     assert len(llm("-c", "When is it planted?", "-o", "max_new_tokens", "30").strip()) > 5
-
-
-def test_langchain(server):
-    code = f"""
-from langchain_openai import ChatOpenAI
-chat = ChatOpenAI(base_url={server.url + "/v1"!r}, api_key="none", model="smollm2", temperature=0, max_tokens=24)
-print(chat.invoke("Name three colours.").content)
-print("".join(chunk.content for chunk in chat.stream("Name three colours.")))
-"""
-    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    whole, streamed = done.stdout.strip()[: len(done.stdout) // 2].strip(), done.stdout.strip()[len(done.stdout) // 2 :].strip()
-    assert whole == streamed != ""
-
-
-def test_lm_eval(server, hf_folder, tmp_path):
-    """lm-eval's local-completions on a task of its own kind, from local data: log-likelihoods through /v1/completions."""
-    data = [{"question": q, "good": a, "bad": b} for q, a, b in [
-        ("The capital of France is", "Paris", "seven"), ("Two and two is", "four", "Paris"),
-        ("The sky is", "blue", "square"), ("Water is", "wet", "Tuesday")]]
-    (tmp_path / "data.json").write_text("\n".join(json.dumps(row) for row in data))
-    (tmp_path / "facts.yaml").write_text(f"""task: facts
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {tmp_path}/data.json}}}}
-output_type: multiple_choice
-test_split: test
-doc_to_text: "{{{{question}}}}"
-doc_to_choice: "{{{{[good, bad]}}}}"
-doc_to_target: 0
-metric_list: [{{metric: acc}}]
-""")
-    done = subprocess.run(
-        [str(pathlib.Path(PYTHON).parent / "lm_eval"), "run", "--model", "local-completions", "--tasks", "facts", "--include_path", tmp_path,
-         "--model_args", f"model=smollm2,base_url={server.url}/v1/completions,tokenizer={hf_folder},num_concurrent=1"],
-        capture_output=True, text=True, timeout=300, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-    assert done.returncode == 0, done.stderr[-2000:]
-    accuracy = float(re.search(r"\|acc\s*\|[^|]*\|\s*([\d.]+)", done.stdout)[1])
-    assert accuracy >= 0.75, done.stdout

@@ -26,10 +26,13 @@ def folder(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(package_python, folder):
-    """Only what that environment has: nothing of this one's path."""
-    binaries = os.path.dirname(package_python)
-    if not os.path.exists(os.path.join(binaries, "lmdeploy")):
-        pytest.skip("TURGO_PYTHON has no lmdeploy; ./run test-python installs it")
+    return environment_of(package_python, folder)
+
+
+def environment_of(python, folder):
+    """Only what that Python's environment has: nothing of this one's path."""
+    binaries = os.path.dirname(python)
+    assert os.path.exists(os.path.join(binaries, "lmdeploy")), f"{binaries} has no lmdeploy"
     return {"PATH": f"{binaries}:/usr/bin:/bin", "MODEL": folder, "HOME": os.environ["HOME"], "LC_ALL": "C.UTF-8"}
 
 

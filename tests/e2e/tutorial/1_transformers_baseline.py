@@ -11,7 +11,7 @@ except ImportError as error:
 
 path = os.environ["MODEL"]
 tokenizer = AutoTokenizer.from_pretrained(path)
-model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+model = AutoModelForCausalLM.from_pretrained(path).float().eval()
 
 
 def chat(question, history):  # what a model's own remote code called `chat`
