@@ -22,6 +22,8 @@ Command lite_auto_awq_command();
 Command lite_auto_gptq_command();
 Command lite_smooth_quant_command();
 Command lite_prune_command();
+Command lite_calibrate_command();
+Command lite_kv_qparams_command();
 Command list_command();
 Command check_env_command();
 
@@ -47,6 +49,8 @@ std::vector<Command> all_commands() {
                             lite_auto_gptq_command,
                             lite_smooth_quant_command,
                             lite_prune_command,
+                            lite_calibrate_command,
+                            lite_kv_qparams_command,
                             list_command,
                             check_env_command})
     commands.push_back(make());

@@ -4,6 +4,7 @@
 #include "apps/output.h"
 #include "compress/job.h"
 #include "core/error.h"
+#include "core/log.h"
 
 namespace turgo {
 namespace {
@@ -13,7 +14,8 @@ struct LiteFlags {
   int32_t calib_samples = 128, calib_seqlen = 512;
   int32_t w_bits = 4;
   int64_t w_group_size = 128;
-  bool w_sym = false, force = false, dry_run = false, no_check = false, json = false;
+  bool w_sym = false, force = false, dry_run = false, no_check = false, json = false,
+       allow_requantize = false;
   double max_kl = 1;
   int32_t threads = 0;
   // auto_awq
@@ -34,6 +36,8 @@ void add_common(LiteFlags& o, OptionList& list) {
       .required();
   list.add("force", &o.force, "replace what stands at --work-dir");
   list.add("dry_run", &o.dry_run, "only say what memory and time it needs");
+  list.add("allow_requantize", &o.allow_requantize,
+           "take a folder that AWQ, GPTQ or the like quantised already");
   list.add("no_check", &o.no_check, "do not load and measure the result");
   list.add("max_kl", &o.max_kl, "the check fails above this mean KL to the source").range(0).label("NATS");
   list.add("threads", &o.threads, "compute threads").range(0, 4096).label("N").shown_default("one per core");
@@ -72,6 +76,7 @@ CompressionJob job_of(const LiteFlags& o, Method method) {
   job.calibration = {o.calib_dataset, o.calib_samples, o.calib_seqlen};
   job.force = o.force;
   job.dry_run = o.dry_run;
+  job.allow_requantize = o.allow_requantize;
   job.self_check = !o.no_check;
   job.max_kl = o.max_kl;
   job.threads = o.threads;
@@ -80,6 +85,10 @@ CompressionJob job_of(const LiteFlags& o, Method method) {
   for (FolderFormat f : {FolderFormat::kAwq, FolderFormat::kGptq, FolderFormat::kCompressedTensors,
                          FolderFormat::kSmoothQuant})
     if (o.export_format == folder_format_name(f)) job.format.folder = f;
+  if (job.format.folder == FolderFormat::kAwq && o.w_bits != 4) {
+    log_warning("AWQ files hold 4 bits: {} bits are written in GPTQ's format (v2)", o.w_bits);
+    job.format.folder = FolderFormat::kGptq;
+  }
   return job;
 }
 

@@ -235,6 +235,8 @@ Json hf_config(const SourceModel& source, const DecoderConfig& config, const std
   Json& text = own && j.contains("text_config") && j["text_config"].is_object() ? j["text_config"] : j;
   text["intermediate_size"] = config.layers.front().intermediate_size;
   j.erase("auto_map");
+  j.erase("quantization_config");
+  j.erase("compression_config");
   j.erase("dtype");
   j["torch_dtype"] = dtype;
   return j;

@@ -176,7 +176,7 @@ void solve_layers(const CompressionJob& job, const SourceModel& source, const Ca
 
 CompressionReport run_compression(CompressionJob job) {
   const auto start = Clock::now();
-  SourceModel source(job.model);
+  SourceModel source(job.model, job.allow_requantize);
   if (job.recipe.quantize) settle_group_size(source, job.recipe.spec);
   if (job.format.container == Container::kGguf) job.format.block = gguf_type_of(job.recipe.spec);
   if (job.recipe.quantize && job.format.container == Container::kFolder &&

@@ -14,7 +14,7 @@ struct CompressionJob {
   Recipe recipe;
   ResultFormat format;
   CalibrationRequest calibration;
-  bool force = false, dry_run = false;
+  bool force = false, dry_run = false, allow_requantize = false;
   bool self_check = true;
   double max_kl = 1;  // the self-check fails above it (mean, nats)
   int32_t threads = 0;

@@ -55,9 +55,15 @@ std::vector<const LinearMatrix*> SourceLayer::linears() const {
 
 void read_rows(const RawTensor& t, int64_t begin, int64_t count, float* out) {
   const int64_t k = width(t), bytes = row_bytes(t.dtype, k);
+  const auto order = t.reader ? t.reader->column_order() : std::span<const int32_t>{};
+  std::vector<std::byte> made(t.reader ? static_cast<size_t>(bytes) : 0);
+  std::vector<float> ordered(order.size());
   for (int64_t r = 0; r < count; ++r) {
     float* row = out + r * k;
-    dequantize_row(t.dtype, t.bytes.data() + (begin + r) * bytes, row, k);
+    if (t.reader) t.reader->read(begin + r, 1, made.data());
+    dequantize_row(t.dtype, t.reader ? made.data() : t.bytes.data() + (begin + r) * bytes,
+                   order.empty() ? row : ordered.data(), k);
+    for (size_t j = 0; j < order.size(); ++j) row[order[j]] = ordered[j];
     for (int64_t j = 0; j < k; ++j)
       if (!std::isfinite(row[j]))
         fail(ErrorCode::kCorrupt, "tensor {}: expected finite numbers, element {} is {}; the file is damaged",
@@ -65,7 +71,12 @@ void read_rows(const RawTensor& t, int64_t begin, int64_t count, float* out) {
   }
 }
 
-SourceModel::SourceModel(const std::string& path) : file_(open_model(path)) {
+SourceModel::SourceModel(const std::string& path, bool allow_requantize) : file_(open_model(path)) {
+  if (!file_->quantization().empty() && !allow_requantize)
+    fail(ErrorCode::kUnsupported,
+         "{}: its weights are quantised by {} already; compress the original, or say --allow-requantize to "
+         "count on these weights as if they were it",
+         quote(path, 200), file_->quantization());
   HyperParams params(*file_);
   const Architecture& architecture = find_architecture(params);
   config_ = architecture.read_config(params);

@@ -37,8 +37,8 @@ struct SourceLayer {
 class SourceModel {
  public:
   // Throws as load_model(), and Error{kUnsupported} for a folder whose weights are quantised already by AWQ,
-  // GPTQ or the like.
-  explicit SourceModel(const std::string& path);
+  // GPTQ or the like, unless they may be quantised again.
+  explicit SourceModel(const std::string& path, bool allow_requantize = false);
 
   const DecoderConfig& config() const { return config_; }
   const ModelFile& file() const { return *file_; }

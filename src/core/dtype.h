@@ -1,6 +1,8 @@
 // Element types of tensors, in memory and in files. A quantised type is a block: `block_size` consecutive
 // elements of a row stored in `block_bytes` bytes. Names and block layouts of kQ* are GGUF's (ggml-common.h
-// conventions). This is the one header of core/ that kernels/ may include: plain data, nothing that throws.
+// conventions); kW* hold what AWQ, GPTQ and compressed-tensors folders say, bits and group size in the name
+// (kernels/common/quant_blocks.h). This is the one header of core/ that kernels/ may include: plain data,
+// nothing that throws.
 #pragma once
 
 #include <bit>
@@ -27,8 +29,14 @@ enum class DType : uint8_t {
   kQ4_K,
   kQ5_K,
   kQ6_K,
+  kW4G32,
+  kW4G64,
+  kW4G128,
+  kW3G32,
+  kW2G32,
+  kW8G64,
 };
-inline constexpr int kNumDTypes = 17;
+inline constexpr int kNumDTypes = 23;
 
 struct DTypeInfo {
   const char* name;     // as printed: "f32", "q4_1"
@@ -41,7 +49,8 @@ constexpr DTypeInfo dtype_info(DType t) {
       {"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},    {"i32", 1, 4},      {"i64", 1, 8},
       {"i8", 1, 1},       {"u8", 1, 1},       {"q4_0", 32, 18},  {"q4_1", 32, 20},   {"q5_0", 32, 22},
       {"q5_1", 32, 24},   {"q8_0", 32, 34},   {"q2_k", 256, 84}, {"q3_k", 256, 110}, {"q4_k", 256, 144},
-      {"q5_k", 256, 176}, {"q6_k", 256, 210},
+      {"q5_k", 256, 176}, {"q6_k", 256, 210}, {"w4g32", 32, 20}, {"w4g64", 64, 36},  {"w4g128", 128, 68},
+      {"w3g32", 32, 16},  {"w2g32", 32, 12},  {"w8g64", 64, 68},
   };
   return kInfo[static_cast<int>(t)];
 }

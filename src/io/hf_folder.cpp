@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "io/json_file.h"
+#include "io/packed_linear.h"
 #include "io/safetensors_parse.h"
 
 namespace fs = std::filesystem;
@@ -104,6 +105,7 @@ ModelFileParts read_hf_folder(const std::string& folder) {
   }
   if (parts.tensors.empty())
     fail(ErrorCode::kCorrupt, "{}: expected a model, got safetensors without tensors", quote(folder, 200));
+  join_packed_linears(parts);
   return parts;
 }
 

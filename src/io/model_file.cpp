@@ -57,6 +57,7 @@ ModelFile::ModelFile(ModelFileParts parts)
     : kind_(parts.kind),
       path_(std::move(parts.path)),
       folder_(std::move(parts.folder)),
+      quantization_(std::move(parts.quantization)),
       tensors_(std::move(parts.tensors)),
       metadata_(std::move(parts.metadata)),
       arrays_(std::move(parts.arrays)),

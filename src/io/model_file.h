@@ -1,7 +1,7 @@
 // What every reader yields: named raw tensors plus metadata, whatever the container was. Invariants of a
-// ModelFile: every tensor's bytes lie inside a mapped file and are exactly numel elements of its dtype, rows
-// are whole blocks, names are unique, and nothing was copied. It is immutable and safe to share between
-// threads.
+// ModelFile: every tensor's bytes lie inside a mapped file and are exactly numel elements of its dtype (or it
+// has a RowReader), rows are whole blocks, names are unique, and nothing was copied. It is immutable and safe
+// to share between threads.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,16 @@ namespace turgo {
 
 using Json = nlohmann::ordered_json;
 
+// Makes the rows of a weight that lies in several tensors (io/packed_linear.h).
+class RowReader {
+ public:
+  virtual ~RowReader() = default;
+  // Rows [begin, begin + count), each row_bytes(dtype, k) bytes. Any thread may call it.
+  virtual void read(int64_t begin, int64_t count, std::byte* out) const = 0;
+  // Empty, or [k]: column j of these rows multiplies element order[j] of the input.
+  virtual std::span<const int32_t> column_order() const { return {}; }
+};
+
 // One weight as stored. `shape` is row-major, outermost first (a linear weight is {n, k}; GGUF's ne
 // reversed); rank 0 is a scalar. `bytes` may be unaligned for its dtype (safetensors allows it): read through
 // memcpy.
@@ -33,6 +43,8 @@ struct RawTensor {
   Shape shape;
   std::span<const std::byte> bytes;
   std::shared_ptr<const MappedFile> file;  // keeps the map alive; file->drop() after packing
+  // If set, it makes the rows; `bytes` are then those of the largest part, to be counted and dropped only.
+  std::shared_ptr<const RowReader> reader = nullptr;
 };
 
 // A GGUF metadata array as it lies in the file; element types by GGUF's numbers (io/gguf_parse.h).
@@ -60,6 +72,8 @@ class ModelFile {
     return folder_;
   }  // where companions are looked for: "" never, "." possible
   uint64_t total_bytes() const;  // of all mapped files
+  // What a folder's linears are quantised by: "awq", "gptq", "compressed-tensors", "smooth_quant", or "".
+  const std::string& quantization() const { return quantization_; }
 
   std::span<const RawTensor> tensors() const { return tensors_; }
   const RawTensor* find(std::string_view name) const;  // nullptr if absent
@@ -108,7 +122,7 @@ class ModelFile {
   const Json* value(std::string_view key) const;
 
   Kind kind_;
-  std::string path_, folder_;
+  std::string path_, folder_, quantization_;
   std::vector<RawTensor> tensors_;
   std::unordered_map<std::string_view, size_t> index_;  // views into tensors_[i].name
   std::unique_ptr<const Json> metadata_;
@@ -121,7 +135,7 @@ class ModelFile {
 
 struct ModelFileParts {
   ModelFile::Kind kind = ModelFile::Kind::kGguf;
-  std::string path, folder;
+  std::string path, folder, quantization;
   std::vector<RawTensor> tensors;
   std::unique_ptr<const Json> metadata;
   std::map<std::string, RawArray, std::less<>> arrays;

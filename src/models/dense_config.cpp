@@ -44,16 +44,6 @@ void refuse_experts(const HyperParams& p) {
            quote(p.file().path(), 200));
 }
 
-// AWQ, GPTQ and other packed folders hold qweight, scales, … in place of the weights.
-void refuse_packed_weights(const HyperParams& p) {
-  if (auto packed = p.child("quantization_config"))
-    fail(ErrorCode::kUnsupported,
-         "{}: weights quantised by {} are not supported yet; use the folder of the unquantised model or a "
-         "GGUF file",
-         quote(p.file().path(), 200),
-         quote(packed->get_string({"quant_method", nullptr}, "an unnamed method")));
-}
-
 // 0 in a list drops that part of the layer.
 void read_layers(const HyperParams& p, const DenseDefaults& d, DecoderConfig& c) {
   const int n = size_of(p, {"num_hidden_layers", "block_count"}, kMaxLayers, d.num_layers);
@@ -141,7 +131,6 @@ DecoderConfig read_dense_config(const HyperParams& p, const char* architecture, 
   DecoderConfig c;
   c.architecture = architecture;
   refuse_experts(p);
-  refuse_packed_weights(p);
   c.hidden_size = size_of(p, {"hidden_size", "embedding_length"}, kMaxHiddenSize, d.hidden_size);
   c.vocab_size = read_vocab_size(p, d.vocab_size);
   c.max_position = size_of(p, {"max_position_embeddings", "context_length"}, kMaxPosition,

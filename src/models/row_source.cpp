@@ -9,17 +9,57 @@
 namespace turgo {
 namespace {
 
-// Row of the first value that is not finite, -1 if there is none. The rows are read for packing anyway: while
-// they are in the cache, this adds about a tenth to the time of packing.
-int64_t bad_row(const RowSource& s, int64_t begin, int64_t end) {
-  for (int64_t r = begin; r < end; ++r)
-    if (first_not_finite(s.tensor->dtype, s.at(r), s.k) >= 0) return r;
+// Rows [begin, end) as they lie in the map, or put together in `scratch`.
+struct Rows {
+  const std::byte* first;
+  int64_t stride;
+};
+
+bool adjacent(const RowSource& s, int64_t begin, int64_t end) {
+  return s.row(end - 1) == s.row(begin) + end - 1 - begin;
+}
+
+Rows rows_of(const RowSource& s, int64_t begin, int64_t end, std::vector<std::byte>& scratch) {
+  const RawTensor& t = *s.tensor;
+  const int64_t stride = row_bytes(t.dtype, t.shape.rank == 2 ? t.shape[1] : 1);
+  const bool one_run = adjacent(s, begin, end);
+  if (!t.reader && one_run) return {s.at(begin), stride};
+  scratch.resize(static_cast<size_t>((end - begin) * stride));
+  std::byte* out = scratch.data();
+  const int64_t offset = row_bytes(t.dtype, s.k_begin);
+  if (t.reader && one_run) {
+    t.reader->read(s.row(begin), end - begin, out);
+    return {out + offset, stride};
+  }
+  for (int64_t r = begin; r < end; ++r, out += stride) {
+    if (t.reader) {
+      t.reader->read(s.row(r), 1, out);
+    } else {
+      std::memcpy(out + offset, s.at(r), static_cast<size_t>(row_bytes(t.dtype, s.k)));
+    }
+  }
+  return {scratch.data() + offset, stride};
+}
+
+// The first of `count` rows with a value that is not finite, -1 if there is none. The rows are read for
+// packing anyway: while they are in the cache, this adds about a tenth to the time of packing.
+int64_t bad_row(const RowSource& s, const Rows& rows, int64_t count) {
+  for (int64_t i = 0; i < count; ++i)
+    if (first_not_finite(s.tensor->dtype, rows.first + i * rows.stride, s.k) >= 0) return i;
   return -1;
+}
+
+int64_t bad_row(const RowSource& s, int64_t begin, int64_t end) {
+  const int64_t stride = row_bytes(s.tensor->dtype, s.tensor->shape.rank == 2 ? s.tensor->shape[1] : 1);
+  CHECK(adjacent(s, begin, end) && !s.tensor->reader, "{}: rows that lie apart", s.tensor->name);
+  const int64_t bad = bad_row(s, Rows{s.at(begin), stride}, end - begin);
+  return bad < 0 ? -1 : begin + bad;
 }
 
 [[noreturn]] void fail_not_finite(const RowSource& s, int64_t r) {
   const RawTensor& t = *s.tensor;
-  const int64_t column = first_not_finite(t.dtype, s.at(r), s.k);
+  std::vector<std::byte> scratch;
+  const int64_t column = first_not_finite(t.dtype, rows_of(s, r, r + 1, scratch).first, s.k);
   const int64_t width = t.shape.rank == 2 ? t.shape[1] : 1;
   fail(ErrorCode::kCorrupt, "{}: tensor {}: expected finite numbers, element {} ({}) is NaN or infinite{}",
        quote(t.file ? t.file->path() : "the model", 200), quote(t.name, 100),
@@ -28,24 +68,16 @@ int64_t bad_row(const RowSource& s, int64_t begin, int64_t end) {
 }
 
 // The panels of one segment that a rank packs. A panel whose rows lie apart is first gathered: 32 rows stay
-// in L2. Returns bad_row() of them all.
+// in L2. Returns the first row that is not finite, or -1.
 int64_t pack_panels(const RowSource& s, int64_t begin, int64_t end, std::vector<std::byte>& gathered,
                     std::byte* dst) {
   DType dtype = s.tensor->dtype;
-  int64_t file_stride = row_bytes(dtype, s.tensor->shape[1]), bytes = row_bytes(dtype, s.k);
   int64_t panel_bytes = packed_panel_bytes(dtype, s.k);
   for (int64_t p = begin; p < end; ++p) {
     int64_t r0 = p * kPanelRows, rows = std::min<int64_t>(kPanelRows, s.num_rows - r0);
-    std::byte* out = dst + p * panel_bytes;
-    if (int64_t bad = bad_row(s, r0, r0 + rows); bad >= 0) return bad;
-    if (s.row(r0 + rows - 1) == s.row(r0) + rows - 1) {
-      pack_weight(dtype, s.at(r0), file_stride, rows, s.k, 0, 1, out);
-      continue;
-    }
-    gathered.resize(static_cast<size_t>(kPanelRows * bytes));
-    for (int64_t i = 0; i < rows; ++i)
-      std::memcpy(gathered.data() + i * bytes, s.at(r0 + i), static_cast<size_t>(bytes));
-    pack_weight(dtype, gathered.data(), bytes, rows, s.k, 0, 1, out);
+    const Rows source = rows_of(s, r0, r0 + rows, gathered);
+    if (int64_t bad = bad_row(s, source, rows); bad >= 0) return r0 + bad;
+    pack_weight(dtype, source.first, source.stride, rows, s.k, 0, 1, dst + p * panel_bytes);
   }
   return -1;
 }
@@ -58,7 +90,8 @@ void pack_in_chunks(const RowSource& s, ThreadTeam* team, std::vector<std::vecto
   int64_t all_panels = num_panels(s.num_rows);
   int64_t panel_source_bytes = kPanelRows * row_bytes(s.tensor->dtype, s.tensor->shape[1]);
   int64_t chunk = std::max<int64_t>(1, kChunkBytes / panel_source_bytes);
-  bool whole = s.num_rows == s.tensor->shape[0] && s.k == s.tensor->shape[1] && s.run == s.num_rows;
+  bool whole = !s.tensor->reader && s.num_rows == s.tensor->shape[0] && s.k == s.tensor->shape[1] &&
+               s.run == s.num_rows;
   std::vector<int64_t> bad(gathered.size(), -1);  // by rank: a job must not throw
   for (int64_t begin = 0; begin < all_panels; begin += chunk) {
     int64_t end = std::min(all_panels, begin + chunk);

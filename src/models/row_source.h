@@ -26,7 +26,10 @@ struct RowSource {
   static RowSource rows(const RawTensor& tensor, int64_t begin, int64_t count);
 
   int64_t row(int64_t r) const { return first + r / run * stride + r % run; }
-  const std::byte* at(int64_t r) const;  // first byte of row r's columns
+  const std::byte* at(int64_t r) const;  // first byte of row r's columns; not of a tensor with a reader
+  std::span<const int32_t> column_order() const {
+    return tensor->reader ? tensor->reader->column_order() : std::span<const int32_t>{};
+  }
 };
 
 // Bytes that pack_segments() will take from a buffer.

@@ -190,6 +190,23 @@ WeightLoader::LinearPlan WeightLoader::plan_head(const RawTensor& table, bool sh
   return plan;
 }
 
+// The order of the columns, the same for all that share an input: GPTQ takes it from that input.
+std::span<const int32_t> WeightLoader::column_order(const LinearPlan& plan) {
+  const std::span<const int32_t> order = plan.rows.front().column_order();
+  for (const RowSource& s : plan.rows) {
+    const auto other = s.column_order();
+    if (!std::ranges::equal(order, other))
+      fail(ErrorCode::kUnsupported,
+           "tensors {} and {}: their columns are in different orders (act-order), but they share an input",
+           quote(plan.rows.front().tensor->name, 100), quote(s.tensor->name, 100));
+    if (!other.empty() && s.k != s.tensor->shape[1])
+      fail(ErrorCode::kUnsupported,
+           "tensor {}: columns in act-order can not be cut for several ranks; use --tp 1",
+           quote(s.tensor->name, 100));
+  }
+  return order;
+}
+
 LinearWeight WeightLoader::pack(const LinearPlan& plan, WeightBuffer& buffer, std::string name) {
   LinearWeight w;
   w.name = std::move(name);
@@ -199,6 +216,11 @@ LinearWeight WeightLoader::pack(const LinearPlan& plan, WeightBuffer& buffer, st
   PackedSegments packed = pack_segments(plan.rows, buffer, options_.team);
   packed.owner = owners_.back();
   w.data = std::move(packed);
+  if (const auto order = column_order(plan); !order.empty()) {
+    auto* copy = reinterpret_cast<int32_t*>(buffer.take(w.k * 4));
+    std::ranges::copy(order, copy);
+    w.input_order = copy;
+  }
   if (std::any_of(plan.bias.begin(), plan.bias.end(),
                   [](const RowSource& b) { return b.tensor != nullptr; })) {
     auto* bias = reinterpret_cast<float*>(buffer.take(w.n * 4));  // zeroed
@@ -244,6 +266,8 @@ LayerWeights WeightLoader::load_layer(int i) {
   for (const LinearPlan* plan : {&qkv, &o, &gate_up, &down}) {
     size += packed_size(plan->rows);
     for (const RowSource& b : plan->bias) size += WeightBuffer::rounded(b.num_rows * 4);
+    if (!plan->rows.empty() && !plan->rows.front().column_order().empty())
+      size += WeightBuffer::rounded(plan->rows.front().k * 4);
   }
   size += 6 * WeightBuffer::rounded(4 * int64_t{std::max(config_.hidden_size, l.head_dim)});
   auto buffer = std::make_shared<WeightBuffer>(size, arena_);
@@ -273,10 +297,14 @@ LayerWeights WeightLoader::load_layer(int i) {
 void WeightLoader::load_tables(DecoderWeights& weights) {
   const RawTensor& embed = *tensor(kEmbedTokens, -1);
   const RawTensor* head = tensor(kLmHead, -1);
+  if (embed.reader && !embed.reader->column_order().empty())
+    fail(ErrorCode::kUnsupported, "tensor {}: an embedding table with columns in act-order",
+         quote(embed.name, 100));
   const bool one_copy = !head && options_.plan.world == 1;
-  const bool mapped = !one_copy && plain_float(embed.dtype) && aligned_for(embed);
+  const bool mapped = !one_copy && plain_float(embed.dtype) && !embed.reader && aligned_for(embed);
   LinearPlan head_plan = plan_head(head ? *head : embed, true), embed_plan = plan_head(embed, false);
-  int64_t size = packed_size(head_plan.rows) + WeightBuffer::rounded(4 * int64_t{config_.hidden_size});
+  // The head may have a column order as well.
+  int64_t size = packed_size(head_plan.rows) + 2 * WeightBuffer::rounded(4 * int64_t{config_.hidden_size});
   if (!one_copy && !mapped) size += packed_size(embed_plan.rows);
   auto buffer = std::make_shared<WeightBuffer>(size, arena_);
   owners_.push_back(buffer);

@@ -41,6 +41,7 @@ class WeightLoader {
   LinearPlan plan_columns(int layer, WeightRole role, Range columns) const;     // o, down
   LinearPlan plan_head(const RawTensor& table, bool sharded) const;
 
+  static std::span<const int32_t> column_order(const LinearPlan& plan);
   LinearWeight pack(const LinearPlan& plan, WeightBuffer& buffer, std::string name);
   NormWeight pack_norm(WeightRole role, int layer, WeightBuffer& buffer);
   LayerWeights load_layer(int layer);

@@ -112,6 +112,12 @@ bool skipped(const WeightMap& map, const DecoderConfig& config, const std::strin
                      [&](const auto& s) { return name.ends_with(s); });
 }
 
+// GPTQ's tools write one for every linear.
+bool zero_bias(const RawTensor& t) {
+  return t.name.ends_with(".bias") && t.shape.rank == 1 &&
+         std::ranges::all_of(t.bytes, [](std::byte b) { return b == std::byte{0}; });
+}
+
 // "a, b, c and 7 more"
 std::string listed(const std::vector<std::string>& names) {
   std::string text;
@@ -171,7 +177,7 @@ std::vector<std::string> check_tensors(const WeightMap& map, const DecoderConfig
          missing.size(), specs.size(), listed(missing));
   for (const RawTensor& t : file.tensors()) {
     if (known.contains(t.name)) continue;
-    (skipped(map, config, t.name) ? skips : extra).push_back(t.name);
+    (skipped(map, config, t.name) || zero_bias(t) ? skips : extra).push_back(t.name);
   }
   if (!extra.empty())
     fail(ErrorCode::kUnsupported,

@@ -103,6 +103,7 @@ class EagerExecutor final : public Executor {
     Share share;
     int64_t copy_rows;        // rows of a thread's own copy; all rows where there is one for all
     float* normed;            // [copy][copy_rows][k], used when there is a norm, an input scale or a gather
+    float* unordered;         // [thread][k], where the weight has an input order
     Precision precisions[2];  // distinct arithmetics that the segments need
     std::byte* packed[2];
     int64_t packed_bytes[2];  // of a copy
@@ -150,14 +151,14 @@ class EagerExecutor final : public Executor {
   const KernelTable& kernels_;
   Precision precision_;
   std::shared_ptr<Group> group_;
-  Scratch normed_, packed_[2], output_, angles_, gathered_, partial_;
+  Scratch normed_, unordered_, packed_[2], output_, angles_, gathered_, partial_;
 };
 
 EagerExecutor::Linear EagerExecutor::prepare(const TensorView& x, NormWeight norm, const LinearWeight& weight,
                                              int64_t m) {
   CHECK_EQ(x.shape[1], weight.k);
   CHECK(weight.adapters.empty(), "{}: adapters are not built yet", weight.name);
-  Linear lin{x, norm, &weight, m, weight.k, Share::kTile, m, nullptr, {}, {}, {}, 0};
+  Linear lin{x, norm, &weight, m, weight.k, Share::kTile, m, nullptr, nullptr, {}, {}, {}, 0};
   for (const PackedWeight& s : segments(weight).segments) {
     Precision p = effective_precision(precision_, s.dtype);
     int i = 0;
@@ -174,6 +175,9 @@ EagerExecutor::Linear EagerExecutor::prepare(const TensorView& x, NormWeight nor
   int64_t copies = lin.share == Share::kPanels ? 1 : size;
   lin.normed = reinterpret_cast<float*>(
       normed_.get(copies * lin.copy_rows * lin.k * static_cast<int64_t>(sizeof(float))));
+  if (weight.input_order)
+    lin.unordered =
+        reinterpret_cast<float*>(unordered_.get(size * lin.k * static_cast<int64_t>(sizeof(float))));
   for (int i = 0; i < lin.num_precisions; ++i) {
     lin.packed_bytes[i] = kernels_.activation_bytes(lin.precisions[i], lin.copy_rows, lin.k);
     lin.packed[i] = packed_[i].get(copies * lin.packed_bytes[i]);
@@ -225,7 +229,8 @@ void EagerExecutor::run_linear(const Linear& lin, const LinearOutput& y, Before&
 // barrier, and the case is rare.
 void EagerExecutor::pack(const Linear& lin, const int32_t* gather, Range rows, int rank, int64_t copy) {
   const float* scale = lin.weight->input_scale;
-  const bool copies = lin.norm || scale || gather;
+  const int32_t* order = lin.weight->input_order;
+  const bool copies = lin.norm || scale || order || gather;
   const int64_t m = rows.end - rows.begin;
   float* normed = lin.normed + copy * lin.copy_rows * lin.k;
   for (int i = 0; i < lin.num_precisions; ++i) {
@@ -236,7 +241,8 @@ void EagerExecutor::pack(const Linear& lin, const int32_t* gather, Range rows, i
     if (tiles.begin == tiles.end) continue;
     for (int64_t t = tiles.begin * tile; copies && i == 0 && t < std::min(tiles.end * tile, m); ++t) {
       const float* src = row(lin.x, gather ? gather[rows.begin + t] : rows.begin + t);
-      float* dst = normed + t * lin.k;
+      float* packed_row = normed + t * lin.k;
+      float* dst = order ? lin.unordered + rank * lin.k : packed_row;
       if (lin.norm) {
         kernels_.rms_norm(src, lin.norm.weight, lin.norm.eps, lin.k, dst);
       } else {
@@ -244,6 +250,8 @@ void EagerExecutor::pack(const Linear& lin, const int32_t* gather, Range rows, i
       }
       if (scale)
         for (int64_t j = 0; j < lin.k; ++j) dst[j] /= scale[j];
+      if (order)
+        for (int64_t j = 0; j < lin.k; ++j) packed_row[j] = dst[order[j]];
     }
     kernels_.pack_activations(lin.precisions[i], copies ? normed : row(lin.x, rows.begin),
                               copies ? lin.k : lin.x.stride(), m, lin.k, tiles.begin, tiles.end,

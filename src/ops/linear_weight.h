@@ -47,8 +47,9 @@ struct AdapterSlot {  // LoRA: y += scale * B (A x)
 struct LinearWeight {
   std::variant<std::monostate, DenseWeight, PackedSegments, SparseWeight, FakeQuantWeight> data;
   int64_t n = 0, k = 0;
-  const float* bias = nullptr;         // [n] f32, owned by the data's owner
-  const float* input_scale = nullptr;  // [k]: x is divided by it (AWQ, SmoothQuant)
+  const float* bias = nullptr;           // [n] f32, owned by the data's owner
+  const float* input_scale = nullptr;    // [k]: x is divided by it (AWQ, SmoothQuant)
+  const int32_t* input_order = nullptr;  // [k]: column j multiplies x[input_order[j]] (GPTQ's act-order)
   ShardSpec shard;
   std::vector<AdapterSlot> adapters;  // indexed by adapter id
   std::string name;                   // "layers.3.qkv": for messages and calibration

@@ -59,8 +59,10 @@ int64_t layer_weights(const DecoderWeights& weights) {
 // LMDeploy's "hf" means "not converted": a script that says so runs with a GGUF file too. The reverse is a
 // mistake.
 void check_format(const ModelFile& file, const std::string& asked) {
-  const char* is = file.kind() == ModelFile::Kind::kGguf ? "gguf" : "hf";
-  if (asked.empty() || asked == is) return;
+  const std::string is = file.kind() == ModelFile::Kind::kGguf ? "gguf"
+                         : file.quantization().empty()         ? "hf"
+                                                               : file.quantization();
+  if (asked.empty() || asked == is || (asked == "hf" && is != "gguf")) return;
   if (asked == "hf")
     log_warning("--model-format hf: {} is a GGUF file and is read as one", quote(file.path(), 200));
   else

@@ -39,7 +39,7 @@ void list_options(PipelineConfig& c, OptionList& list, bool with_template) {
       .range(0, 1e9)
       .label("S");
   list.add("model_format", &c.model_format, "checked against what the files are")
-      .choices({"", "hf", "gguf", "llama", "awq", "gptq"})
+      .choices({"", "hf", "gguf", "llama", "awq", "gptq", "compressed-tensors", "smooth_quant"})
       .label("FORMAT")
       .shown_default("seen from the files");
   list.add("quant_policy", &c.quant_policy,
@@ -75,8 +75,9 @@ void check_config(const PipelineConfig& c) {
                                : LogLevel::kError);
   kv_type_of(c);
   check_tp(c.tp);
-  if (c.model_format == "awq" || c.model_format == "gptq" || c.model_format == "llama")
-    fail(ErrorCode::kUnsupported, "--model-format {} is not built yet; hf and gguf are", c.model_format);
+  if (c.model_format == "llama")
+    fail(ErrorCode::kUnsupported,
+         "--model-format llama (Meta's own files) is not read; use the Hugging Face folder or a GGUF file");
   if (c.rope_scaling_factor != 0 && c.rope_scaling_factor < 1)
     fail(ErrorCode::kInvalidArgument, "--rope-scaling-factor: expected 0 (as trained) or at least 1, got {}",
          c.rope_scaling_factor);

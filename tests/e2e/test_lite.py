@@ -1,8 +1,12 @@
 """turgo lite on the real model: a killed run goes on and gives the same bits, whatever the number of threads; what it refuses."""
+import json
 import os
 import signal
 import subprocess
 import time
+
+import numpy as np
+import pytest
 
 FLAGS = ["--export", "gguf", "--w-group-size", "32", "--w-sym", "--calib-samples", "2", "--calib-seqlen", "64", "--no-check"]
 
@@ -36,3 +40,40 @@ def test_refusals_name_what_to_do(turgo, model, tmp_path):
         done = turgo("lite", "auto_gptq", model, *flags, *FLAGS, check=2)
         assert words in done.stderr.strip().splitlines()[-1] and not (tmp_path / "new.gguf").exists()
     assert (tmp_path / "there.gguf").read_text() == ""
+
+
+@pytest.fixture(scope="module")
+def rounded(turgo, model, tmp_path_factory):
+    """Format -> the model rounded to symmetric 4 bits in groups of 32, which GGUF's Q4_0 holds too."""
+    folder = tmp_path_factory.mktemp("rounded")
+    paths = {name: folder / (name + ".gguf" * (name == "gguf")) for name in ("gguf", "awq", "gptq", "compressed-tensors")}
+    for name, path in paths.items():
+        turgo("lite", "rtn", model, "--work-dir", path, "--no-check", "--w-group-size", "32", "--w-sym", "--export", name, check=0)
+    return paths
+
+
+def test_folders_that_were_written_are_read(turgo, rounded, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("The quick brown fox jumps over the lazy dog. " * 20)
+    logits = {}
+    for name, path in rounded.items():
+        turgo("eval", "logits", path, "--text", text, "--tokens", "100", "--precision", "f32", "--output", tmp_path / "out.npy", check=0)
+        logits[name] = np.load(tmp_path / "out.npy")
+    np.testing.assert_array_equal(logits["gptq"], logits["awq"])
+    np.testing.assert_array_equal(logits["compressed-tensors"], logits["awq"])
+    # The tables lie in f16 in a folder, in Q8_0 in the file.
+    np.testing.assert_allclose(logits["awq"], logits["gguf"], rtol=0, atol=0.05)
+    done = turgo("generate", rounded["awq"], "--model-format", "awq", "--prompt", "The capital of France is", "--max-new-tokens", "3", check=0)
+    assert done.stdout.strip() and not done.stderr
+    assert "is awq" in turgo("generate", rounded["awq"], "--model-format", "gptq", "--prompt", "a", check=2).stderr
+
+
+def test_quantised_input_wants_a_word(turgo, rounded, tmp_path):
+    again = ["lite", "rtn", rounded["awq"], "--work-dir", tmp_path / "again", "--w-group-size", "32", "--w-sym"]
+    done = turgo(*again, "--no-check", check=2)
+    assert "quantised by awq already" in done.stderr and "--allow-requantize" in done.stderr and not (tmp_path / "again").exists()
+    turgo(*again, "--allow-requantize", "--w-bits", "8", "--export", "gptq", check=0)
+    report = json.loads((tmp_path / "again" / "turgo_report.json").read_text())["self_check"]
+    assert report["mean_kl"] < 0.01  # 8 bits: what is lost is lost by rounding activations
+    config = json.loads((tmp_path / "again" / "config.json").read_text())["quantization_config"]
+    assert config["quant_method"] == "gptq" and "version" not in config

@@ -87,7 +87,7 @@ def test_engine_options(model, tmp_path):
     assert_refused(lambda: turgo.EngineConfig(session_len="long"), "session_len: expected a whole number")
     assert_refused(lambda: turgo.EngineConfig(enable_prefix_caching=3), "enable_prefix_caching")
     assert_refused(lambda: turgo.EngineConfig(use_logn_attn=True), "not built yet", kind=NotImplementedError)
-    assert_refused(lambda: open_(model, model_format="awq"), "model_format awq is not built yet")
+    assert_refused(lambda: open_(model, model_format="awq"), "model_format awq: expected such a model")
     assert_refused(lambda: turgo.ChatTemplateConfig.from_json("{no"), "JSON")
     assert_refused(lambda: turgo.ChatTemplateConfig.from_json('{"sytem": "x"}'), "sytem")
     assert_refused(lambda: turgo.ChatTemplateConfig.from_json("/no/file.json"), "/no/file.json")

@@ -78,6 +78,20 @@ int64_t first_not_finite(DType dtype, const void* row, int64_t n) {
       return find_block<BlockQ5_K>(bytes, n, kSuper, {0, 2});
     case DType::kQ6_K:
       return find_block<BlockQ6_K>(bytes, n, kSuper, {offsetof(BlockQ6_K, d)});
+    case DType::kW4G32:
+      return find_block<BlockW4<32>>(bytes, n, 32, {0, 2});
+    case DType::kW4G64:
+      return find_block<BlockW4<64>>(bytes, n, 64, {0, 2});
+    case DType::kW4G128:
+      return find_block<BlockW4<128>>(bytes, n, 128, {0, 2});
+    case DType::kW3G32:
+      return find_block<BlockW3>(bytes, n, 32, {0, 2});
+    case DType::kW2G32:
+      return find_block<BlockW2>(bytes, n, 32, {0, 2});
+    case DType::kW8G64:
+      for (int64_t i = 0; i < n; i += 64)
+        if (find_plain<uint32_t, 0x7f800000>(bytes + row_bytes(dtype, i), 1) >= 0) return i;
+      return -1;
     case DType::kI32:
     case DType::kI64:
     case DType::kI8:

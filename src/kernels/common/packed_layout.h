@@ -19,7 +19,10 @@ struct QuantFormat {
   int offset;        // subtracted from the unsigned quant
   bool super_block;  // 256 k share an f16 scale (and min); groups carry integer sub-scales
   bool has_min;
-  bool half_scales;  // sub-scales per 16 k instead of per 32 k
+  bool half_scales;                // sub-scales per 16 k instead of per 32 k
+  int groups = 1;                  // of 32 k that share a scale (and min), where there are no sub-scales
+  bool min_is_zero_point = false;  // min = scale * the stored number
+  bool f32_scale = false;
 };
 
 constexpr QuantFormat quant_format(DType t) {
@@ -44,16 +47,28 @@ constexpr QuantFormat quant_format(DType t) {
       return {4, 1, 0, true, true, false};
     case DType::kQ6_K:
       return {4, 2, 32, true, false, true};
+    case DType::kW4G32:
+      return {4, 0, 0, false, true, false, 1, true};
+    case DType::kW4G64:
+      return {4, 0, 0, false, true, false, 2, true};
+    case DType::kW4G128:
+      return {4, 0, 0, false, true, false, 4, true};
+    case DType::kW3G32:
+      return {2, 1, 0, false, true, false, 1, true};
+    case DType::kW2G32:
+      return {2, 0, 0, false, true, false, 1, true};
+    case DType::kW8G64:
+      return {8, 0, 128, false, false, false, 2, false, true};
     default:
       return {};
   }
 }
 
-// Byte offsets inside one group, and sizes. Scales of plain blocks lie in the group, those of super-blocks in
-// the head; a super-block's group starts with 64 bytes of sub-scales instead.
+// Byte offsets inside one group, and sizes. Scales of one group lie in the group, those of several in a head;
+// a super-block's group starts with 64 bytes of sub-scales instead.
 struct QuantLayout {
   int groups_per_block;
-  int head_bytes;   // super-blocks: f16 d[32] (, f16 dmin[32]); else 0
+  int head_bytes;   // f16 (f32) d[32] (, f16 m[32]); 0 if they lie in the group
   int low_offset;   // low plane inside a group
   int high_offset;  // high plane inside a group
   int group_bytes;
@@ -62,11 +77,12 @@ struct QuantLayout {
 
 constexpr QuantLayout quant_layout(DType t) {
   QuantFormat f = quant_format(t);
-  int scales = f.has_min ? 128 : 64;
+  int scales = f.has_min || f.f32_scale ? 128 : 64;
   QuantLayout l{};
-  l.groups_per_block = f.super_block ? 8 : 1;
-  l.head_bytes = f.super_block ? scales : 0;
-  l.low_offset = f.super_block ? 64 : scales;
+  l.groups_per_block = f.super_block ? 8 : f.groups;
+  bool head = l.groups_per_block > 1;
+  l.head_bytes = head ? scales : 0;
+  l.low_offset = f.super_block ? 64 : head ? 0 : scales;
   l.high_offset = l.low_offset + f.low_bits * 128;
   l.group_bytes = l.high_offset + f.high_bits * 128;
   l.block_bytes = l.head_bytes + l.groups_per_block * l.group_bytes;

@@ -19,6 +19,10 @@
 //   Q4_K   d 64 | dmin 64 | 8 x { scale u8 [32] | min u8 [32] | nibbles 512 }  0.5781 (0.5625)
 //   Q5_K   the same with bits 128 after the nibbles                            0.7031 (0.6875)
 //   Q6_K   d 64 | 8 x { [2][32] int8 scale · 64 | nibbles 512 | crumbs 256 }   0.8203 (0.8203)
+//   W4G32, G64, G128  d 64 | z 64 | 1, 2, 4 x nibbles 512         0.625, 0.5625, 0.5312 (the same)
+//   W3G32  d 64 | z 64 | crumbs 256 | bits 128                                 0.5    (0.5)
+//   W2G32  d 64 | z 64 | crumbs 256                                            0.375  (0.375)
+//   W8G64  f32 d 128 | 2 x bytes 1024, stored as quant + 128                   1.0625 (1.0625)
 // Only the 6-bit sub-scales of Q3_K, Q4_K, Q5_K are widened, to bytes: +3.6 %, +2.8 %, +2.3 %.
 //   f32, f16  [32 k][32 rows];  bf16  [16][32 rows][2]: pairs of k, the operand of a bf16 dot. k is padded
 //   with zeros to a multiple of 32.
@@ -137,7 +141,8 @@ void put_sub_scales(DType t, const QuantFormat& f, const RawBlock& raw, int g, i
 void put_block(DType t, const RawBlock& raw, int row, uint8_t* block) {
   QuantFormat f = quant_format(t);
   QuantLayout l = quant_layout(t);
-  std::memcpy(block + row * 2, &raw.scale, 2);
+  int size = f.f32_scale ? 4 : 2;
+  std::memcpy(block + row * size, &raw.scale, static_cast<size_t>(size));
   if (f.has_min) std::memcpy(block + 64 + row * 2, &raw.min, 2);
   for (int g = 0; g < l.groups_per_block; ++g) {
     uint8_t* group = block + l.head_bytes + g * l.group_bytes;
@@ -149,7 +154,8 @@ void put_block(DType t, const RawBlock& raw, int row, uint8_t* block) {
 void get_block(DType t, const uint8_t* block, int row, RawBlock& raw) {
   QuantFormat f = quant_format(t);
   QuantLayout l = quant_layout(t);
-  std::memcpy(&raw.scale, block + row * 2, 2);
+  int size = f.f32_scale ? 4 : 2;
+  std::memcpy(&raw.scale, block + row * size, static_cast<size_t>(size));
   if (f.has_min) std::memcpy(&raw.min, block + 64 + row * 2, 2);
   for (int g = 0; g < l.groups_per_block; ++g) {
     const uint8_t* group = block + l.head_bytes + g * l.group_bytes;
@@ -158,19 +164,23 @@ void get_block(DType t, const uint8_t* block, int row, RawBlock& raw) {
   }
 }
 
-// Q4_0, Q4_1 and Q8_0 move whole words; packing a model is then a matter of memory speed.
+// Types of bytes or nibbles alone move whole words; packing a model is then a matter of memory speed.
+bool moves_words(DType t) {
+  QuantFormat f = quant_format(t);
+  return f.low_bits >= 4 && f.high_bits == 0 && !f.super_block;
+}
+
 void put_words(DType t, const uint8_t* file, int row, uint8_t* block) {
+  QuantFormat f = quant_format(t);
   QuantLayout l = quant_layout(t);
-  int scales = t == DType::kQ4_1 ? 4 : 2;
-  std::memcpy(block + row * 2, file, 2);
-  if (t == DType::kQ4_1) std::memcpy(block + 64 + row * 2, file + 2, 2);
-  int words = t == DType::kQ8_0 ? 8 : 4;
-  uint32_t flip = t == DType::kQ8_0 ? 0x80808080u : 0;
-  for (int j = 0; j < words; ++j) {
-    uint32_t w;
-    std::memcpy(&w, file + scales + 4 * j, 4);
-    w ^= flip;
-    std::memcpy(block + l.low_offset + j * 128 + row * 4, &w, 4);
+  int size = f.f32_scale ? 4 : 2;
+  std::memcpy(block + row * size, file, static_cast<size_t>(size));
+  file += size;
+  if (f.has_min) std::memcpy(block + 64 + row * 2, file, 2), file += 2;
+  uint32_t flip = f.low_bits == 8 ? 0x80808080u : 0;
+  for (int g = 0; g < l.groups_per_block; ++g, file += 4 * f.low_bits) {
+    uint8_t* words = block + l.head_bytes + g * l.group_bytes + l.low_offset + row * 4;
+    for (int j = 0; j < f.low_bits; ++j) store_word(words + j * 128, load_word(file + 4 * j) ^ flip);
   }
 }
 
@@ -196,15 +206,16 @@ void get_float_row(DType t, const uint8_t* panel, int64_t row, int64_t k, uint8_
   }
 }
 
-float f16_bits(uint16_t bits) {
-  return to_f32(f16{bits});
+float f16_bits(uint32_t bits) {
+  return to_f32(f16{static_cast<uint16_t>(bits)});
 }
 
 // The order of the operations is that of the reference dequantize_row, so that results are equal bit for bit.
 void dequantize_raw(DType t, const RawBlock& raw, float* dst) {
   QuantFormat f = quant_format(t);
-  float d = f16_bits(raw.scale), m = f16_bits(raw.min);
-  int num = f.super_block ? 256 : 32;
+  float d = f.f32_scale ? std::bit_cast<float>(raw.scale) : f16_bits(raw.scale);
+  float m = f.min_is_zero_point ? d * -f16_bits(raw.min) : f16_bits(raw.min);
+  int num = dtype_info(t).block_size;
   for (int i = 0; i < num; ++i) {
     int q = raw.quants[i] - f.offset;
     float scale = d, min = -m;
@@ -229,7 +240,7 @@ const uint8_t* panel_of(const PackedWeight& w, int64_t row) {
 void pack_quantized_panel(DType t, const uint8_t* rows, int64_t stride, int num_rows, int64_t k,
                           uint8_t* panel) {
   DTypeInfo info = dtype_info(t);
-  bool words = t == DType::kQ4_0 || t == DType::kQ4_1 || t == DType::kQ8_0;
+  bool words = moves_words(t);
   int64_t block_bytes = quant_layout(t).block_bytes;
   for (int64_t b = 0; b < k / info.block_size; ++b, panel += block_bytes) {
     for (int row = 0; row < num_rows; ++row) {

@@ -131,6 +131,28 @@ void convert_plain(const void* src, float* dst, int64_t n) {
   }
 }
 
+template <int kSize>
+void dequantize(const BlockW4<kSize>& b, float* x) {
+  const float d = to_f32(b.d), m = d * to_f32(b.z);
+  for (int i = 0; i < kSize; ++i)
+    x[i] = d * static_cast<float>(b.qs[i / 32 * 16 + i % 16] >> (i % 32 / 16 * 4) & 15) - m;
+}
+
+void dequantize(const BlockW3& b, float* x) {
+  const float d = to_f32(b.d), m = d * to_f32(b.z);
+  for (int i = 0; i < 32; ++i)
+    x[i] = d * static_cast<float>((b.qs[i / 4] >> (i % 4 * 2) & 3) | (b.qh[i / 8] >> (i % 8) & 1) << 2) - m;
+}
+
+void dequantize(const BlockW2& b, float* x) {
+  const float d = to_f32(b.d), m = d * to_f32(b.z);
+  for (int i = 0; i < 32; ++i) x[i] = d * static_cast<float>(b.qs[i / 4] >> (i % 4 * 2) & 3) - m;
+}
+
+void dequantize(const BlockW8& b, float* x) {
+  for (int i = 0; i < 64; ++i) x[i] = b.d * static_cast<float>(b.qs[i]);
+}
+
 template <class Block, int kSize>
 void convert_blocks(const void* src, float* dst, int64_t n) {
   for (int64_t i = 0; i < n / kSize; ++i) {
@@ -290,6 +312,18 @@ void dequantize_row(DType dtype, const void* src, float* dst, int64_t n) {
       return convert_blocks<BlockQ5_K, 256>(src, dst, n);
     case DType::kQ6_K:
       return convert_blocks<BlockQ6_K, 256>(src, dst, n);
+    case DType::kW4G32:
+      return convert_blocks<BlockW4<32>, 32>(src, dst, n);
+    case DType::kW4G64:
+      return convert_blocks<BlockW4<64>, 64>(src, dst, n);
+    case DType::kW4G128:
+      return convert_blocks<BlockW4<128>, 128>(src, dst, n);
+    case DType::kW3G32:
+      return convert_blocks<BlockW3, 32>(src, dst, n);
+    case DType::kW2G32:
+      return convert_blocks<BlockW2, 32>(src, dst, n);
+    case DType::kW8G64:
+      return convert_blocks<BlockW8, 64>(src, dst, n);
   }
 }
 

@@ -1,8 +1,8 @@
-// The block types of GGUF exactly as they lie in a file, with slow reference conversions. A row of n elements
-// is n / block_size blocks back to back; d and m are scale and offset in f16, q is a small integer. Results
-// are bit-equal in f32 to the `gguf` Python package (tests/e2e/test_quant_oracle.py): no fused multiply-add,
-// and the order of operations written here. Drawings show bytes left to right, and bits with the high one
-// left.
+// The block types of GGUF exactly as they lie in a file, and a few of our own, with slow reference
+// conversions. A row of n elements is n / block_size blocks back to back; d and m are scale and offset in
+// f16, q is a small integer. Results are bit-equal in f32 to the `gguf` Python package
+// (tests/e2e/test_quant_oracle.py): no fused multiply-add, and the order of operations written here. Drawings
+// show bytes left to right, and bits with the high one left.
 #pragma once
 
 #include <cstdint>
@@ -95,6 +95,32 @@ struct BlockQ6_K {
   f16 d;
 };
 
+// What AWQ, GPTQ and compressed-tensors files hold, gathered per row (io/packed_linear.h): a scale and an
+// integer zero point for each kSize elements. d q, d z and their difference are exact in f32.
+//   x = d (q - z);  qs in runs of 32 elements as in Q4_0
+template <int kSize>
+struct BlockW4 {
+  f16 d, z;
+  uint8_t qs[kSize / 2];
+};
+// Three bits: two in qs (element 4 i + j in bits 2 j … of qs[i]), the third of element i in bit i of qh.
+struct BlockW3 {
+  f16 d, z;
+  uint8_t qs[8];
+  uint8_t qh[4];
+};
+struct BlockW2 {
+  f16 d, z;
+  uint8_t qs[8];
+};
+// x = d q; the scale of a whole row in f32, repeated
+struct BlockW8 {
+  float d;
+  int8_t qs[64];
+};
+
+static_assert(sizeof(BlockW4<32>) == 20 && sizeof(BlockW4<64>) == 36 && sizeof(BlockW4<128>) == 68 &&
+              sizeof(BlockW3) == 16 && sizeof(BlockW2) == 12 && sizeof(BlockW8) == 68);
 static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ5_0) == 22 &&
               sizeof(BlockQ5_1) == 24 && sizeof(BlockQ8_0) == 34 && sizeof(BlockQ2_K) == 84 &&
               sizeof(BlockQ3_K) == 110 && sizeof(BlockQ4_K) == 144 && sizeof(BlockQ5_K) == 176 &&

@@ -1,5 +1,5 @@
 // Bit fields of the GGUF block types (https://github.com/ggml-org/ggml, ggml-common.h describes the same
-// bytes).
+// bytes) and of Turgo's own W types (quant_blocks.h).
 #include "kernels/common/raw_block.h"
 
 #include <cstring>
@@ -11,7 +11,7 @@ uint16_t load_u16(const uint8_t* p) {
   return static_cast<uint16_t>(p[0] | (p[1] << 8));
 }
 
-void store_u16(uint8_t* p, uint16_t v) {
+void store_u16(uint8_t* p, uint32_t v) {
   p[0] = static_cast<uint8_t>(v);
   p[1] = static_cast<uint8_t>(v >> 8);
 }
@@ -65,6 +65,62 @@ void join_small(DType t, const RawBlock& raw, uint8_t* b) {
     } else {
       b[f.quants + i % 16] |= static_cast<uint8_t>((q & 15) << (i / 16 * 4));
       if (f.high >= 0) b[f.high + i / 8] |= static_cast<uint8_t>((q >> 4) << (i % 8));
+    }
+  }
+}
+
+// The W types: d | z | quants (| high bits); W8: f32 d | quants.
+int w_bits(DType t) {
+  switch (t) {
+    case DType::kW4G32:
+    case DType::kW4G64:
+    case DType::kW4G128:
+      return 4;
+    case DType::kW3G32:
+      return 3;
+    case DType::kW2G32:
+      return 2;
+    case DType::kW8G64:
+      return 8;
+    default:
+      return 0;
+  }
+}
+
+void split_w(DType t, const uint8_t* b, RawBlock& raw) {
+  const int n = dtype_info(t).block_size;
+  const uint8_t* from = b + 4;
+  raw.scale = load_u16(b);
+  raw.min = load_u16(b + 2);
+  if (t == DType::kW8G64) {
+    raw.scale |= static_cast<uint32_t>(raw.min) << 16;
+    raw.min = 0;
+    for (int i = 0; i < n; ++i) raw.quants[i] = from[i] ^ 0x80;
+  } else if (w_bits(t) == 4) {
+    for (int i = 0; i < n; ++i)
+      raw.quants[i] = static_cast<uint8_t>((from[i / 32 * 16 + i % 16] >> (i % 32 / 16 * 4)) & 15);
+  } else {
+    for (int i = 0; i < n; ++i) {
+      raw.quants[i] = static_cast<uint8_t>((from[i / 4] >> (i % 4 * 2)) & 3);
+      if (t == DType::kW3G32) raw.quants[i] |= static_cast<uint8_t>(((from[8 + i / 8] >> (i % 8)) & 1) << 2);
+    }
+  }
+}
+
+void join_w(DType t, const RawBlock& raw, uint8_t* b) {
+  const int n = dtype_info(t).block_size;
+  uint8_t* to = b + 4;
+  store_u16(b, raw.scale);
+  store_u16(b + 2, t == DType::kW8G64 ? raw.scale >> 16 : raw.min);
+  for (int i = 0; i < n; ++i) {
+    int q = raw.quants[i];
+    if (t == DType::kW8G64) {
+      to[i] = static_cast<uint8_t>(q ^ 0x80);
+    } else if (w_bits(t) == 4) {
+      to[i / 32 * 16 + i % 16] |= static_cast<uint8_t>((q & 15) << (i % 32 / 16 * 4));
+    } else {
+      to[i / 4] |= static_cast<uint8_t>((q & 3) << (i % 4 * 2));
+      if (t == DType::kW3G32) to[8 + i / 8] |= static_cast<uint8_t>((q >> 2) << (i % 8));
     }
   }
 }
@@ -206,6 +262,7 @@ void join_super(DType t, const RawBlock& raw, uint8_t* b) {
 
 void split_block(DType dtype, const void* block, RawBlock& raw) {
   const auto* b = static_cast<const uint8_t*>(block);
+  if (w_bits(dtype)) return split_w(dtype, b, raw);
   if (dtype_info(dtype).block_size == 32) return split_small(dtype, b, raw);
   split_super(dtype, b, raw);
 }
@@ -213,6 +270,7 @@ void split_block(DType dtype, const void* block, RawBlock& raw) {
 void join_block(DType dtype, const RawBlock& raw, void* block) {
   auto* b = static_cast<uint8_t*>(block);
   std::memset(b, 0, static_cast<size_t>(dtype_info(dtype).block_bytes));
+  if (w_bits(dtype)) return join_w(dtype, raw, b);
   if (dtype_info(dtype).block_size == 32) return join_small(dtype, raw, b);
   join_super(dtype, raw, b);
 }

@@ -33,7 +33,14 @@ inline ScaleFields scale_fields(DType t) {
     case DType::kQ5_1:
     case DType::kQ4_K:
     case DType::kQ5_K:
+    case DType::kW4G32:
+    case DType::kW4G64:
+    case DType::kW4G128:
+    case DType::kW3G32:
+    case DType::kW2G32:
       return {0, 2};
+    case DType::kW8G64:  // an f32: its upper half decides
+      return {2, -1};
     case DType::kQ2_K:
       return {80, 82};
     case DType::kQ3_K:
@@ -75,6 +82,7 @@ inline TestRows random_rows(DType t, int64_t n, int64_t k, uint32_t seed,
       float v = normal(rng);
       uint16_t bits = now == ScaleKind::kZero        ? uint16_t{0}
                       : now == ScaleKind::kSubnormal ? static_cast<uint16_t>(rng() & 0x83ff)
+                      : t == DType::kW8G64           ? to_bf16(v).bits
                                                      : to_f16(v).bits;
       std::memcpy(rows.bytes.data() + i * block + field, &bits, 2);
     }
@@ -94,8 +102,9 @@ inline TestRows without_mins(TestRows rows) {
 }
 
 inline constexpr DType kWeightTypes[] = {
-    DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-    DType::kQ8_0, DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,
+    DType::kF32,   DType::kF16,    DType::kBF16,  DType::kQ4_0,  DType::kQ4_1,  DType::kQ5_0, DType::kQ5_1,
+    DType::kQ8_0,  DType::kQ2_K,   DType::kQ3_K,  DType::kQ4_K,  DType::kQ5_K,  DType::kQ6_K, DType::kW4G32,
+    DType::kW4G64, DType::kW4G128, DType::kW3G32, DType::kW2G32, DType::kW8G64,
 };
 
 // Zeroed bytes at a kPackedAlign-aligned address, as packed weights want them.

@@ -51,6 +51,18 @@ void for_weight_type(DType dtype, Body body) {
       return body(TypeTag<DType::kQ5_K>{});
     case DType::kQ6_K:
       return body(TypeTag<DType::kQ6_K>{});
+    case DType::kW4G32:
+      return body(TypeTag<DType::kW4G32>{});
+    case DType::kW4G64:
+      return body(TypeTag<DType::kW4G64>{});
+    case DType::kW4G128:
+      return body(TypeTag<DType::kW4G128>{});
+    case DType::kW3G32:
+      return body(TypeTag<DType::kW3G32>{});
+    case DType::kW2G32:
+      return body(TypeTag<DType::kW2G32>{});
+    case DType::kW8G64:
+      return body(TypeTag<DType::kW8G64>{});
     default:
       __builtin_trap();
   }

@@ -30,11 +30,16 @@ template <DType D>
 void unpack_scales(const uint8_t* block, const uint8_t* group, Group& out) {
   constexpr QuantFormat f = quant_format(D);
   for (int r = 0; r < kPanelRows; ++r) {
-    float d = f16_to_f32(block + 2 * r);
+    float d;
+    if constexpr (f.f32_scale) {
+      __builtin_memcpy(&d, block + 4 * r, 4);
+    } else {
+      d = f16_to_f32(block + 2 * r);
+    }
     float m = f.has_min ? f16_to_f32(block + 64 + 2 * r) : 0.0f;
     out.sub[0][r] = out.sub[1][r] = out.sub_min[0][r] = out.sub_min[1][r] = 1;
     out.scale[r] = d;
-    out.min[r] = f.super_block ? m : -m;
+    out.min[r] = f.super_block ? m : f.min_is_zero_point ? d * m : -m;
     if constexpr (f.half_scales) {
       for (int h = 0; h < 2; ++h) {
         uint8_t v = group[32 * h + r];

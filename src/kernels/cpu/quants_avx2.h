@@ -83,7 +83,8 @@ template <DType D>
 [[gnu::always_inline]] inline Scales load_scales(const uint8_t* block, const uint8_t* group, int part) {
   constexpr QuantFormat f = quant_format(D);
   Scales s;
-  __m256 d = load_f16(block + 16 * part);
+  __m256 d = f.f32_scale ? _mm256_loadu_ps(reinterpret_cast<const float*>(block) + 8 * part)
+                         : load_f16(block + 16 * part);
   __m256 m = _mm256_setzero_ps();
   if constexpr (f.has_min) m = load_f16(block + 64 + 16 * part);
   const uint8_t* sub = group + 8 * part;
@@ -102,7 +103,8 @@ template <DType D>
     s.min[0] = _mm256_mul_ps(m, _mm256_cvtepi32_ps(load_u8(sub + 32)));
   } else {
     s.scale[0] = d;
-    s.min[0] = _mm256_xor_ps(m, _mm256_set1_ps(-0.0f));  // stored as + m
+    // Stored as + m.
+    s.min[0] = f.min_is_zero_point ? _mm256_mul_ps(d, m) : _mm256_xor_ps(m, _mm256_set1_ps(-0.0f));
   }
   return s;
 }

@@ -75,7 +75,7 @@ template <DType D>
   Scales s;
 #pragma GCC unroll 2
   for (int h = 0; h < 2; ++h) {
-    __m512 d = load_f16(block + 32 * h);
+    __m512 d = f.f32_scale ? _mm512_loadu_ps(block + 64 * h) : load_f16(block + 32 * h);
     __m512 m = _mm512_setzero_ps();
     if constexpr (f.has_min) m = load_f16(block + 64 + 32 * h);
     if constexpr (f.half_scales) {
@@ -96,7 +96,7 @@ template <DType D>
     } else {
       s.scale[0][h] = d;
       // Stored as + m; a negated zero changes no sum.
-      s.min[0][h] = _mm512_xor_ps(m, _mm512_set1_ps(-0.0f));
+      s.min[0][h] = f.min_is_zero_point ? _mm512_mul_ps(d, m) : _mm512_xor_ps(m, _mm512_set1_ps(-0.0f));
     }
   }
   return s;

@@ -75,7 +75,9 @@ template <DType D>
 [[gnu::always_inline]] inline Scales load_scales(const uint8_t* block, const uint8_t* group, int part) {
   constexpr QuantFormat f = quant_format(D);
   Scales s;
-  float32x4_t d = load_f16(block + 8 * part), m = vdupq_n_f32(0);
+  float32x4_t d =
+      f.f32_scale ? vld1q_f32(reinterpret_cast<const float*>(block) + 4 * part) : load_f16(block + 8 * part);
+  float32x4_t m = vdupq_n_f32(0);
   if constexpr (f.has_min) m = load_f16(block + 64 + 8 * part);
   const uint8_t* sub = group + 4 * part;
   if constexpr (D == DType::kQ2_K) {
@@ -92,7 +94,7 @@ template <DType D>
     s.min[0] = vmulq_f32(m, vcvtq_f32_u32(load_u8(sub + 32)));
   } else {
     s.scale[0] = d;
-    s.min[0] = vnegq_f32(m);  // stored as + m
+    s.min[0] = f.min_is_zero_point ? vmulq_f32(d, m) : vnegq_f32(m);  // stored as + m
   }
   return s;
 }
