@@ -8,6 +8,7 @@ Command tokenize_command();
 Command eval_ppl_command();
 Command eval_kl_command();
 Command eval_logits_command();
+Command eval_tasks_command();
 Command bench_command();
 Command bench_sim_command();
 Command bench_serve_command();
@@ -35,6 +36,7 @@ std::vector<Command> all_commands() {
                             eval_ppl_command,
                             eval_kl_command,
                             eval_logits_command,
+                            eval_tasks_command,
                             bench_sim_command,
                             bench_serve_command,
                             bench_throughput_command,

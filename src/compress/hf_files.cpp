@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "compress/sentencepiece_file.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "io/atomic_file.h"
@@ -159,10 +160,10 @@ Json pre_tokenizer_of(const std::string& pre, const std::string& path) {
 // As text: a DOM with ordered keys of a whole vocabulary takes quadratic time.
 std::string tokenizer_json(const GgufVocab& v, const std::string& path) {
   if (v.model != "gpt2")
-    fail(
-        ErrorCode::kUnsupported,
-        "{}: a tokenizer.json is written for byte-level BPE vocabularies only, this is {}; use --export gguf",
-        quote(path, 200), quote(v.model));
+    fail(ErrorCode::kUnsupported,
+         "{}: a tokenizer is written for byte-level BPE and SentencePiece vocabularies, this is {}; use "
+         "--export gguf",
+         quote(path, 200), quote(v.model));
   auto type_of = [&](size_t i) { return i < v.token_types.size() ? v.token_types[i] : 1; };
   Json added = Json::array();
   std::string vocab, merges;
@@ -201,10 +202,18 @@ void companions_of_gguf(const SourceModel& source, const std::string& folder) {
   const DecoderConfig& c = source.config();
   if (has_gguf_vocab(file)) {
     const GgufVocab v = read_gguf_vocab(file);
-    write_text(folder + "/tokenizer.json", tokenizer_json(v, file.path()));
-    Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+    const bool sentencepiece = v.model == "llama" || v.model == "t5";
+    if (sentencepiece) {
+      write_text(folder + "/tokenizer.model", sentencepiece_file(v));
+    } else {
+      write_text(folder + "/tokenizer.json", tokenizer_json(v, file.path()));
+    }
+    const char* tokenizer_class = !sentencepiece               ? "PreTrainedTokenizerFast"
+                                  : c.architecture == "gemma3" ? "GemmaTokenizer"
+                                                               : "LlamaTokenizer";
+    Json config = {{"tokenizer_class", tokenizer_class},
                    {"model_max_length", c.max_position},
-                   {"add_bos_token", v.add_bos.value_or(false)},
+                   {"add_bos_token", v.add_bos.value_or(v.model == "llama")},
                    {"add_eos_token", v.add_eos.value_or(false)},
                    {"clean_up_tokenization_spaces", false}};
     auto token = [&](const char* key, int32_t id) {

@@ -14,9 +14,7 @@ namespace turgo {
 Json hf_config(const SourceModel& source, const DecoderConfig& config, const std::string& dtype);
 
 // Everything else that stands beside the weights, into `folder`. Code (*.py) is left behind. Throws
-// Error{kUnsupported} for a GGUF vocabulary that no tokenizer.json is written for (only byte-level BPE is):
-// use
-// --export gguf.
+// Error{kUnsupported} for a GGUF vocabulary that is neither byte-level BPE nor SentencePiece.
 void write_hf_companions(const SourceModel& source, const std::string& folder);
 
 }  // namespace turgo

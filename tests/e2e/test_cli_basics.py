@@ -18,7 +18,7 @@ def assert_one_line_error(done, *words):
 def test_no_argument_prints_help(turgo):
     bare, asked = turgo(check=0), turgo("--help", check=0)
     assert bare.stdout == asked.stdout
-    for command in ("chat", "generate", "tokenize", "eval ppl", "eval kl", "eval logits", "bench", "list", "check_env"):
+    for command in ("chat", "generate", "tokenize", "eval ppl", "eval kl", "eval logits", "eval tasks", "bench", "list", "check_env"):
         assert f"  {command} " in bare.stdout
 
 

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""The table of docs/compression.md: what each method of `turgo lite` costs on held-out text, one row at a time.
+
+usage: bench/compression.py MODEL --work DIR --text FILE [--text FILE …] [--rows awq_w3,…] [--threads N] [--render]
+
+Every finished row is a line of DIR/rows.jsonl; a run that was stopped goes on with the next one, and --render prints the table of
+what is there. The calibration text is the program's own (tales); a text that shares a run of 50 characters with it is refused.
+Weights are compared in f32 arithmetic with the source in f32 (W8A8: in int8, as it runs), windows of 512 tokens, a KV cache of
+the arithmetic's own type; caches in windows of 2,048.
+"""
+import argparse
+import json
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TALES = ROOT / "src/compress/data/grimm_tales.txt"
+RUN = 50  # characters
+
+
+def shared_run(calibration: str, text: str, length: int = RUN) -> str:
+    """The first run of `length` characters that both texts hold, or "". White space counts as one space."""
+    a, b = (" ".join(t.split()) for t in (calibration, text))
+    # Every run of `length` characters of `a` holds one of these pieces whole.
+    step = length // 2
+    pieces = {}
+    for i in range(0, len(a) - step + 1, step):
+        pieces.setdefault(a[i:i + step], []).append(i)
+    for j in range(len(b) - step + 1):
+        for i in pieces.get(b[j:j + step], ()):
+            left = 0
+            while left < length and i - left > 0 and j - left > 0 and a[i - left - 1] == b[j - left - 1]:
+                left += 1
+            right = step
+            while left + right < length and i + right < len(a) and j + right < len(b) and a[i + right] == b[j + right]:
+                right += 1
+            if left + right >= length:
+                return b[j - left:j - left + length]
+    return ""
+
+
+def rows():
+    """name -> (what it says in the table, `turgo lite` arguments or None, evaluation flags)"""
+    grid = {"4": "64", "3": "64", "2": "64"}
+    table = {}
+    for bits, group in [("3", "64"), ("4", "64"), ("2", "64")]:
+        flags = ["--w-bits", bits, "--w-group-size", group, "--export", "gptq"]
+        for key, label, command in [("rtn", "RTN", ["rtn"]), ("gptq", "GPTQ", ["auto_gptq"]), ("awq", "AWQ", ["auto_awq"]),
+                                    ("lmdeploy", "AWQ, LMDeploy's procedure", ["auto_awq", "--procedure", "lmdeploy"])]:
+            if bits in grid and not (key == "lmdeploy" and bits == "2"):
+                table[f"{key}_w{bits}"] = (f"W{bits}g{group} {label}", command + flags, [])
+    for key, label, command in [("naive", "W8A8 naive", ["rtn", "--w-bits", "8", "--w-group-size", "-1", "--w-sym", "--export", "compressed-tensors"]),
+                                ("smooth", "W8A8 SmoothQuant", ["smooth_quant"])]:
+        table[f"{key}_w8a8"] = (label, command, ["--precision", "int8"])
+    for sparsity in ("0.5", "2:4"):
+        for method in ("magnitude", "wanda", "sparsegpt"):
+            table[f"{method}_{sparsity.replace(':', 'of')}"] = (f"{'50 %' if sparsity == '0.5' else sparsity} {method}",
+                                                                 ["prune", "--method", method, "--sparsity", sparsity, "--dtype", "float32"], [])
+    for policy, label in [("8", "KV int8"), ("84", "KV K8V4"), ("4", "KV int4")]:
+        table[f"kv_{policy}"] = (label, None, ["--quant-policy", policy, "--ctx", "2048", "--precision", "bf16"])
+    return table
+
+
+def run(command):
+    """(seconds, CPU seconds, stdout)"""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stderr}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.monotonic() - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+
+
+def measure(name, row, args):
+    label, lite, flags = row
+    result, out = str(args.model), {"row": name, "label": label}
+    threads = ["--threads", str(args.threads)]
+    if lite:
+        result = str(args.work / "result")
+        out["seconds"], out["cpu_seconds"], _ = run([args.turgo, "lite", *lite, args.model, "--work-dir", result, "--force", "--no-check", *threads]
+                                                    + (["--calib-samples", str(args.samples), "--calib-seqlen", "512"] if lite[0] != "rtn" else []))
+        files = [f for f in pathlib.Path(result).glob("*.safetensors")] if pathlib.Path(result).is_dir() else [pathlib.Path(result)]
+        out["file_bytes"] = sum(f.stat().st_size for f in files)
+    if not any(flag == "--precision" for flag in flags):
+        flags = [*flags, "--precision", "f32"]
+    reference = "bf16" if name.startswith("kv") else "f32"
+    out["texts"] = {}
+    for text in args.text:
+        against = [args.model, "--reference-precision", reference]
+        if reference == "f32":  # read once
+            against = [args.work / f"{text.stem}.npy"]
+            if not against[0].exists():
+                run([args.turgo, "eval", "logits", args.model, "--text", text, "--tokens", str(args.tokens), "--precision", "f32",
+                     "--output", against[0], *threads])
+        _, _, answer = run([args.turgo, "eval", "kl", result, *against, "--text", text, "--tokens", str(args.tokens), "--json", *flags, *threads])
+        out["texts"][text.name] = {k: v for k, v in json.loads(answer).items() if k in ("mean_kl", "top1_agreement", "perplexity", "reference_perplexity", "num_tokens")}
+    if lite:
+        shutil.rmtree(result)
+    return out
+
+
+def render(done):
+    names = list(done[0]["texts"])
+    lines = ["| | " + " | ".join(f"{n}: perplexity (excess) | KL | top-1" for n in names) + " | MB | CPU s |",
+             "|---|" + "---|---|---|" * len(names) + "---|---|"]
+    order = list(rows())
+    for r in sorted(done, key=lambda r: order.index(r["row"])):
+        cells = []
+        for n in names:
+            t = r["texts"][n]
+            cells.append(f"{t['perplexity']:.2f} ({100 * (t['perplexity'] / t['reference_perplexity'] - 1):+.1f} %) | {t['mean_kl']:.3g} | {100 * t['top1_agreement']:.1f} %")
+        size = f"{r['file_bytes'] / 1e6:.0f}" if "file_bytes" in r else ""
+        lines.append(f"| {r['label']} | " + " | ".join(cells) + f" | {size} | {r.get('cpu_seconds', 0):.0f} |")
+    base = "; ".join(f"{n} {done[0]['texts'][n]['reference_perplexity']:.3f} ({done[0]['texts'][n]['num_tokens']} tokens)" for n in names)
+    return f"Source: {base}.\n\n" + "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--text", type=pathlib.Path, action="append", required=True)
+    parser.add_argument("--rows")
+    parser.add_argument("--tokens", type=int, default=2048)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--turgo", default=str(ROOT / "build/bin/turgo"))
+    parser.add_argument("--render", action="store_true")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    log = args.work / "rows.jsonl"
+    done = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    if args.render:
+        print(render(done))
+        return
+    for text in args.text:
+        if common := shared_run(TALES.read_text(encoding="utf-8"), text.read_text(encoding="utf-8")):
+            sys.exit(f"compression.py: {text} shares text with the calibration: {common!r}")
+    wanted = args.rows.split(",") if args.rows else list(rows())
+    for name in wanted:
+        if name in {r["row"] for r in done}:
+            continue
+        try:
+            row = measure(name, rows()[name], args)
+        except RuntimeError as error:
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            continue
+        done.append(row)
+        with log.open("a") as f:
+            f.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
