@@ -11,7 +11,7 @@ namespace {
 
 constexpr char kMagic[] = "TURGOSES";
 constexpr size_t kMagicBytes = 8;
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;  // 2: V of int8 and int4 pages with four tokens a word
 
 uint64_t hash_bytes(std::string_view bytes) {  // FNV-1a
   uint64_t h = 0xCBF29CE484222325u;

@@ -49,11 +49,12 @@ int64_t bad_row(const RowSource& s, const Rows& rows, int64_t count) {
   return -1;
 }
 
+// The same of rows that are not read through a reader, wherever they lie.
 int64_t bad_row(const RowSource& s, int64_t begin, int64_t end) {
-  const int64_t stride = row_bytes(s.tensor->dtype, s.tensor->shape.rank == 2 ? s.tensor->shape[1] : 1);
-  CHECK(adjacent(s, begin, end) && !s.tensor->reader, "{}: rows that lie apart", s.tensor->name);
-  const int64_t bad = bad_row(s, Rows{s.at(begin), stride}, end - begin);
-  return bad < 0 ? -1 : begin + bad;
+  CHECK(!s.tensor->reader, "{}: rows that a reader makes", s.tensor->name);
+  for (int64_t r = begin; r < end; ++r)
+    if (first_not_finite(s.tensor->dtype, s.at(r), s.k) >= 0) return r;
+  return -1;
 }
 
 [[noreturn]] void fail_not_finite(const RowSource& s, int64_t r) {

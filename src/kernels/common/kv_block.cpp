@@ -106,10 +106,10 @@ float load_v(const KvGeometry& g, const std::byte* page, int64_t slot, int64_t d
     case KvType::kBF16:
       return to_f32(load_as<bf16>(v, (slot / 2 * columns + d) * 2 + slot % 2));
     case KvType::kI8:
-      return params(0).value(std::to_integer<unsigned>(v[slot * columns + d]));
+      return params(0).value(std::to_integer<unsigned>(v[(slot / 4 * columns + d) * 4 + slot % 4]));
     case KvType::kI4:
     case KvType::kK8V4: {
-      const std::byte byte = v[slot * columns / 2 + d / 32 * 16 + d % 16];
+      const std::byte byte = v[(slot / 4 * columns / 2 + d / 32 * 16 + d % 16) * 4 + slot % 4];
       return params(g.type == KvType::kI4 ? 0 : d / kKvValueGroup).value(nibble(byte, d % 32 >= 16));
     }
   }

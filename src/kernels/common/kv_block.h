@@ -5,15 +5,15 @@
 //   type   K                                       V                                  per token and head
 //   f32    [D][64] f32                             [64][D] f32                        8 D bytes
 //   bf16   [D/2][64][2] bf16                       [64/2][D][2] bf16                  4 D
-//   int8   [D/4][64][4] u8          | params(1)    [64][D] u8           | params(1)   2 D + 8
-//   int4   [D/8][64][4] nibbles     | params(1)    [64][D/2] nibbles    | params(1)   D + 8
-//   k8v4   as int8                                 [64][D/2] nibbles    | params(D/32) 1.5 D + 4 + D/8
+//   int8   [D/4][64][4] u8          | params(1)    [64/4][D][4] u8        | params(1)   2 D + 8
+//   int4   [D/8][64][4] nibbles     | params(1)    [64/4][D/2][4] nibbles | params(1)   D + 8
+//   k8v4   as int8                                 [64/4][D/2][4] nibbles | params(D/32) 1.5 D + 4 + D/8
 //
 // D is head_dim (even); a group that head_dim does not fill is padded: K to whole groups of 2/4/8 dimensions,
 // V to whole runs of 16 (32 for nibbles). Padded values are zero or ignored.
 // params(G) = scale bf16 [G][64], zero bf16 [G][64]: value = zero + scale * u, asymmetric, per token and head
-// (G = 1) or per token and 32 dimensions of V. Nibbles: in K, byte b of group g holds dimension 8g + b low
-// and 8g + 4 + b high; in V, byte b of a run of 16 holds dimension 32r + b low and 32r + 16 + b high.
+// (G = 1) or per token and 32 dimensions of V. Nibbles: in K, byte b of group g holds dimension 8g + b low and
+// 8g + 4 + b high; in V, word w of run r dimension 32r + w low and 32r + 16 + w high, one token a byte.
 #pragma once
 
 #include <cstddef>

@@ -8,7 +8,8 @@
 //
 // Rounding: f32 pages compute in f32. bf16 pages keep q and the probabilities as bf16 where the CPU has a
 // bf16 dot instruction (the denominator is then the sum of the rounded probabilities), else in f32. Quantised
-// pages take q as 15-bit integers per row, exact int32 sums, and f32 from there on.
+// pages take q (per row) and the probabilities (per row and page) as 15-bit integers, with exact int32 sums,
+// and f32 from there on.
 #pragma once
 
 #include "kernels/common/kv_block.h"
@@ -96,59 +97,52 @@ struct PageBf16 {
 };
 
 // int8, int4 and k8v4. Scores: (q_int . u) is exact; then q scale, K scale, and K's zero times the sum of q.
+// Output: a value is middle + scale * (u - 128 or 8), so the probabilities of a page take V's scales and are
+// rounded to integers of the page's largest, whose sums with u are exact too; the middles add up to one
+// number per row in f32. (u as it is would make twice the error of rounding.)
 template <class V, bool kNibbleK, bool kNibbleV>
 struct PageQuantized {
   static constexpr bool kDotSum = false;
-  // 255 * 16,383 * 512 dimensions still fits an int32.
-  static constexpr int32_t kLargest = 16383;
 
-  static int64_t padded_dim(const PageShape& p) {
-    constexpr int64_t kGroup = kNibbleK ? 8 : 4;
-    return (p.head_dim + kGroup - 1) / kGroup * kGroup;
-  }
-  static int64_t words_per_query(const PageShape& p) { return padded_dim(p) / 2; }
+  static int64_t num_factors(const PageShape& p) { return (p.head_dim + 15) / 16 * 16; }
+  static int64_t words_per_query(const PageShape& p) { return factor_words(num_factors(p)); }
 
   static void prepare(const PageShape& p, const float* q, float scale, float* words, QueryFactors& factors) {
-    float largest = 0;
-    for (int64_t d = 0; d < p.head_dim; ++d) {
-      const float a = __builtin_fabsf(q[d] * scale);
-      largest = a > largest ? a : largest;
+    const auto factor = V::set1(scale);
+    const auto scaled = [&](int64_t d) {
+      const int64_t rest = p.head_dim - d;
+      if (rest <= 0) return V::zero();
+      return V::mul(rest >= V::kLanes ? V::load(q + d) : V::load_partial(q + d, rest), factor);
+    };
+    auto highest = V::zero();
+    for (int64_t d = 0; d < p.head_dim; d += V::kLanes) highest = V::max(highest, V::abs(scaled(d)));
+    const float largest = V::reduce_max(highest);
+    const int64_t n = num_factors(p);
+    const auto inverse = V::set1(largest > 1e-30f ? largest_factor(n) / largest : 0);
+    auto sums = V::set1_int(0);  // NaN leaves any integer
+    for (int64_t d = 0; d < n; d += V::kLanes) {
+      const auto integers = to_factors<V>(V::mul(scaled(d), inverse));
+      sums = V::add_int(sums, integers);
+      V::store_factors(words, n, d, integers);
     }
-    const float inverse = largest > 1e-30f ? static_cast<float>(kLargest) / largest : 0;
-    const int64_t n = padded_dim(p);
-    auto* bytes = reinterpret_cast<uint8_t*>(words);
-    uint32_t sum = 0;  // unsigned: NaN leaves any integer
-    for (int64_t d = 0; d < n; ++d) {
-      const float x = d < p.head_dim ? q[d] * scale * inverse : 0;
-      const float shifted = x + 12582912.f;  // rounds to nearest even in the low bits
-      int32_t integer;
-      __builtin_memcpy(&integer, &shifted, sizeof integer);
-      integer -= 0x4b400000;
-      sum += static_cast<uint32_t>(integer);
-      if constexpr (V::kHasByteDot) {
-        bytes[d] = static_cast<uint8_t>(integer >> 7);
-        bytes[n + d] = static_cast<uint8_t>(integer & 127);
-      } else {
-        constexpr int64_t kPlace[4] = {0, 2, 1, 3};
-        const auto half = static_cast<int16_t>(integer);
-        __builtin_memcpy(bytes + 2 * (d / 4 * 4 + kPlace[d % 4]), &half, sizeof half);
-      }
-    }
-    factors.scale = largest / static_cast<float>(kLargest);
-    factors.sum = static_cast<float>(static_cast<int32_t>(sum)) * factors.scale;
+    factors.scale = largest / largest_factor(n);
+    factors.sum = V::reduce_add(V::to_float(sums)) * factors.scale;
   }
 
   template <int R>
   static void scores(const PageShape& p, const std::byte* page, const float* words,
                      const QueryFactors* factors, int64_t keys, float* out) {
-    const Tile t{words, words_per_query(p), page,   kKvBlockTokens * 4, padded_dim(p) / (kNibbleK ? 8 : 4),
+    constexpr int64_t kStep = kNibbleK ? 8 : 4;
+    const Tile t{words, words_per_query(p), page,   kKvBlockTokens * 4, (p.head_dim + kStep - 1) / kStep,
                  out,   kKvBlockTokens,     p.ahead};
     constexpr int kMost = V::kTileVectors;  // keys come in multiples of two vectors
     int64_t column = 0;
     for (; column + kMost * V::kLanes <= keys; column += kMost * V::kLanes) {
-      integer_scores<V, kNibbleK, R, kMost>(t, column);
+      integer_scores<V, kNibbleK, R, kMost>(t, num_factors(p), column);
     }
-    for (; column < keys; column += 2 * V::kLanes) integer_scores<V, kNibbleK, R, 2>(t, column);
+    for (; column < keys; column += 2 * V::kLanes) {
+      integer_scores<V, kNibbleK, R, 2>(t, num_factors(p), column);
+    }
 
     const auto* params = reinterpret_cast<const uint16_t*>(page + p.k_params);
     for (int64_t k = 0; k < keys; k += V::kLanes) {
@@ -161,41 +155,79 @@ struct PageQuantized {
     }
   }
 
-  // A value is zero + scale * u: the probabilities take the scale, the zeros add up to one number per row.
   template <int R>
   static void accumulate(const PageShape& p, const std::byte* page, float* probabilities, int64_t keys,
                          float* out) {
     const auto* params = reinterpret_cast<const uint16_t*>(page + p.v_params);
     const int64_t group_columns = p.columns / p.v_groups;
     const uint64_t written = ~uint64_t{0} >> (kKvBlockTokens - keys);
+    constexpr int64_t kWords = factor_words(kKvBlockTokens);
     for (int64_t g = 0; g < p.v_groups; ++g) {
-      alignas(64) float weights[R * kKvBlockTokens];
-      typename V::F zeros[R];
-      for (int r = 0; r < R; ++r) zeros[r] = V::zero();
+      alignas(64) float words[R * kWords];
+      alignas(64) float steps[kKvBlockTokens];
+      alignas(64) float centers[kKvBlockTokens];
+      alignas(64) float weights[kKvBlockTokens];
+      ValueSums sums[R];
+      const int64_t begin = g * group_columns, end = begin + group_columns;
+      const uint16_t *scale_of = params + g * kKvBlockTokens,
+                     *zero_of = scale_of + p.v_groups * kKvBlockTokens;
       for (int64_t k = 0; k < keys; k += V::kLanes) {
         const auto mask = V::mask_from_bits(written >> k);
-        const auto* scales = params + g * kKvBlockTokens + k;
-        const auto scale = V::select(mask, V::load_bf16(scales), V::zero());
-        const auto zero = V::select(mask, V::load_bf16(scales + p.v_groups * kKvBlockTokens), V::zero());
-        for (int r = 0; r < R; ++r) {
+        const auto s = V::select(mask, V::load_bf16(scale_of + k), V::zero());
+        V::store(steps + k, s);
+        V::store(centers + k,
+                 V::fma(s, V::set1(kMiddle), V::select(mask, V::load_bf16(zero_of + k), V::zero())));
+      }
+      for (int r = 0; r < R; ++r) {
+        auto middles = V::zero(), highest = V::zero();
+        for (int64_t k = 0; k < keys; k += V::kLanes) {
           const auto x = V::load(probabilities + r * kKvBlockTokens + k);
-          V::store(weights + r * kKvBlockTokens + k, V::mul(x, scale));
-          zeros[r] = V::fma(x, zero, zeros[r]);
+          const auto weight = V::mul(x, V::load(steps + k));
+          middles = V::fma(x, V::load(centers + k), middles);
+          highest = V::max(highest, weight);
+          V::store(weights + k, weight);
+        }
+        const float largest = V::reduce_max(highest);
+        constexpr float kLargest = largest_factor(kKvBlockTokens);
+        const auto inverse = V::set1(largest > 1e-30f ? kLargest / largest : 0);
+        auto all = V::set1_int(0);
+        for (int64_t k = 0; k < keys; k += V::kLanes) {
+          const auto x = V::mul(V::load(weights + k), inverse);  // of NaN, zero: the row's sum keeps it
+          const auto integers = to_factors<V>(V::min(V::max(x, V::zero()), V::set1(kLargest)));
+          all = V::add_int(all, integers);
+          V::store_factors(words + r * kWords, kKvBlockTokens, k, integers);
+        }
+        const float total = V::reduce_add(V::to_float(all));  // below 2^24: exact
+        sums[r] = {largest / kLargest, -static_cast<int32_t>(total) * static_cast<int32_t>(kMiddle)};
+        const auto middle = V::set1(V::reduce_add(middles));
+        float* o = out + r * p.columns;
+        for (int64_t d = begin; d < end; d += V::kLanes) V::store(o + d, V::add(V::load(o + d), middle));
+      }
+      const int64_t stride = (kNibbleV ? p.columns / 2 : p.columns) * 4;
+      const Tile t{words, kWords, page + p.k_bytes, stride, (keys + 3) / 4, out, p.columns, p.ahead};
+      add_values<R>(t, sums, begin, end);
+    }
+  }
+
+ private:
+  static constexpr float kMiddle = kNibbleV ? 8 : 128;
+
+  template <int R>
+  static void add_values(const Tile& t, const ValueSums* sums, int64_t begin, int64_t end) {
+    if constexpr (kNibbleV) {
+      constexpr int kMost = 16 / V::kLanes < V::kTileVectors / 2 ? 16 / V::kLanes : V::kTileVectors / 2;
+      for (int64_t run = begin; run < end; run += 32) {
+        for (int64_t c = 0; c < 16; c += kMost * V::kLanes) {
+          integer_values<V, true, R, kMost>(t, sums, run + c);
         }
       }
-      const int64_t begin = g * group_columns, end = begin + group_columns;
-      for (int r = 0; r < R; ++r) {
-        const auto zero = V::set1(V::reduce_add(zeros[r]));
-        float* o = out + r * p.columns;
-        for (int64_t d = begin; d < end; d += V::kLanes) V::store(o + d, V::add(V::load(o + d), zero));
+    } else {
+      constexpr int kMost = V::kTileVectors;
+      int64_t column = begin;
+      for (; column + kMost * V::kLanes <= end; column += kMost * V::kLanes) {
+        integer_values<V, false, R, kMost>(t, sums, column);
       }
-      const int64_t stride = kNibbleV ? p.columns / 2 : p.columns;
-      const Tile t{weights, kKvBlockTokens, page + p.k_bytes, stride, keys, out, p.columns, p.ahead};
-      if constexpr (kNibbleV) {
-        multiply<V, PanelNibbles<V>, true, R>(t, begin, end);
-      } else {
-        multiply<V, PanelU8<V>, true, R>(t, begin, end);
-      }
+      for (; column < end; column += V::kLanes) integer_values<V, false, R, 1>(t, sums, column);
     }
   }
 };

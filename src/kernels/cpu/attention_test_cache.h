@@ -10,6 +10,7 @@
 #include <random>
 #include <vector>
 
+#include "core/reserved_memory.h"
 #include "kernels/cpu/kernel_table.h"
 
 namespace turgo {
@@ -23,26 +24,26 @@ struct TestCache {
       : geometry{type, 1, head_dim}, page_offset(64) {
     const int blocks = (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
     block_bytes = 64 + geometry.page_bytes() + 128;
-    storage_.resize(static_cast<size_t>((blocks + 2) * block_bytes) + 64);
-    std::fill(storage_.begin(), storage_.end(), std::byte{0xff});
+    const int64_t bytes = (blocks + 2) * block_bytes;
+    storage_ = ReservedMemory(bytes);  // huge pages, as the engine's pool has them
+    std::memset(storage_.data(), 0xff, static_cast<size_t>(bytes));
     block_table.resize(static_cast<size_t>(blocks) + 2);
     std::iota(block_table.begin(), block_table.end(), 0);
     std::shuffle(block_table.begin(), block_table.end(), std::mt19937(seed));
     block_table.resize(static_cast<size_t>(blocks));
-    base_ = storage_.data() + (64 - reinterpret_cast<uintptr_t>(storage_.data()) % 64) % 64;
   }
 
-  std::byte* base() { return base_; }
+  std::byte* base() { return storage_.data(); }
   std::byte* page(int token) {
-    return base_ + block_table[static_cast<size_t>(token / kKvBlockTokens)] * block_bytes + page_offset;
+    return storage_.data() + block_table[static_cast<size_t>(token / kKvBlockTokens)] * block_bytes +
+           page_offset;
   }
   void store(const KernelTable& table, int token, const float* k, const float* v) {
     table.kv_store(geometry, k, v, token % kKvBlockTokens, page(token));
   }
 
  private:
-  std::vector<std::byte> storage_;
-  std::byte* base_;
+  ReservedMemory storage_;
 };
 
 inline std::vector<float> random_floats(size_t n, unsigned seed, float deviation = 1) {

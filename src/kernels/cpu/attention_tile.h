@@ -3,7 +3,8 @@
 // of k, so that a row's bits do not depend on which rows it shares a tile with.
 //
 // `a` holds one or two 32-bit words per step and row, broadcast over the columns; `b` is the page. What a
-// step is, a Panel says: one dimension or key in f32, a pair of them in bf16, one key of u8 or nibbles.
+// step is, a Panel says: one dimension or key in f32, a pair of them in bf16; integers have loops of their
+// own.
 //
 // Loops over the tile's sums are unrolled by force: g++ 12 otherwise keeps the sums in memory around the loop
 // over steps (twice the vector instructions in all).
@@ -77,38 +78,6 @@ struct PanelBf16 {
   }
 };
 
-template <class V>
-struct PanelU8 {
-  static constexpr int kWords = 1;
-  static constexpr int kColumnBits = 8;
-  template <int R, int C>
-  static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
-                   int64_t column) {
-    typename V::F values[C];
-    TURGO_UNROLL for (int c = 0; c < C; ++c) {
-      values[c] = V::load_u8(reinterpret_cast<const uint8_t*>(b) + column + c * V::kLanes);
-    }
-    add_products<V>(acc, a, lda, values);
-  }
-};
-
-template <class V>
-struct PanelNibbles {
-  static constexpr int kWords = 1;
-  static constexpr int kColumnBits = 4;
-  template <int R, int C>
-  static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
-                   int64_t column) {
-    typename V::F values[C];
-    TURGO_UNROLL for (int c = 0; c < C; ++c) {
-      const int64_t d = column + c * V::kLanes;  // vectors never straddle a run of 16
-      const auto* p = reinterpret_cast<const uint8_t*>(b) + d / 32 * 16 + d % 16;
-      values[c] = d % 32 < 16 ? V::load_low_nibble(p) : V::load_high_nibble(p);
-    }
-    add_products<V>(acc, a, lda, values);
-  }
-};
-
 struct Tile {
   const float* a;  // [rows][lda] words
   int64_t lda;
@@ -179,21 +148,50 @@ void add_integer_products(typename V::I (&acc)[R][C], const float* a, int64_t ld
   }
 }
 
-// Integer scores: sum over dimensions of q (s16, at most 14 bits and a sign) times u8 or nibbles. Exact, so
-// the order is free. Words of q: with a byte dot, the high bytes of all steps, then the low 7 bits of all
-// steps (sum = high * 128 + low, in two passes over the same accumulators); else two words per step, see
-// dot_u8s16.
+// The integer words of a row: n factors of at most largest_factor(n), so that sums with u8 are exact and
+// their order is free. With a byte dot, n bytes `high`, then n bytes `low`, both signed (factor = high * 256
+// + low, in two passes over the same sums); else two words per four factors, see dot_u8s16. n is a multiple
+// of 16.
+constexpr int64_t factor_words(int64_t n) {
+  return n / 2;
+}
+// The largest high byte with every low one; times 255 and n, for n up to 512, it still fits an int32.
+constexpr float largest_factor(int64_t n) {
+  return n <= 256 ? 32639.0f : 16255.0f;
+}
+
+// Nearest even of kLanes floats of at most 2^22, as integers.
+template <class V>
+typename V::I to_factors(typename V::F x) {
+  // Adding 1.5 * 2^23 rounds in the low bits.
+  return V::add_int(V::cast_i(V::add(x, V::set1(12582912.f))), V::set1_int(-0x4b400000));
+}
+
+template <class V, int R, int C>
+void clear_sums(typename V::I (&acc)[R][C]) {
+  TURGO_UNROLL for (int r = 0; r < R; ++r) {
+    TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::set1_int(0);
+  }
+}
+
+// Between the passes over high and low bytes.
+template <class V, int R, int C>
+void raise_sums(typename V::I (&acc)[R][C]) {
+  TURGO_UNROLL for (int r = 0; r < R; ++r) {
+    TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::template shift_left<8>(acc[r][c]);
+  }
+}
+
+// Integer scores over the dimensions, four (kNibbles: eight) a step; t.a holds `n` factors a row.
 template <class V, bool kNibbles, int R, int C>
-void integer_scores(const Tile& t, int64_t column) {
+void integer_scores(const Tile& t, int64_t n, int64_t column) {
   constexpr int kParts = kNibbles ? 2 : 1;  // groups of four dimensions in a step's 32 bits
   constexpr int kWords = V::kHasByteDot ? 1 : 2;
   constexpr int kPasses = V::kHasByteDot ? 2 : 1;
   typename V::I acc[R][C];
-  TURGO_UNROLL for (int r = 0; r < R; ++r) {
-    TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::set1_int(0);
-  }
-  const float* a = t.a;
+  clear_sums<V>(acc);
   for (int pass = 0; pass < kPasses; ++pass) {
+    const float* a = t.a + pass * n / 4;
     for (int64_t s = 0; s < t.steps; ++s) {
       const std::byte* b = t.b + s * t.b_stride + column * 4;
       if (pass == 0) prefetch_ahead<C * V::kLanes * 4>(b, t.ahead);
@@ -207,15 +205,52 @@ void integer_scores(const Tile& t, int64_t column) {
         a += kWords;
       }
     }
-    if (kPasses == 2 && pass == 0) {
-      TURGO_UNROLL for (int r = 0; r < R; ++r) {
-        TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::template shift_left<7>(acc[r][c]);
-      }
-    }
+    if (pass + 1 < kPasses) raise_sums<V>(acc);
   }
   TURGO_UNROLL for (int r = 0; r < R; ++r) {
     TURGO_UNROLL for (int c = 0; c < C; ++c) {
       V::store_int(t.out + r * t.ldo + column + c * V::kLanes, acc[r][c]);
+    }
+  }
+}
+
+// What the factors of a row's keys are times.
+struct ValueSums {
+  float scale;
+  int32_t shift;  // what every sum gets: minus u's middle times all factors
+};
+
+// out[r][column + …] += scale * (factors of the keys · V + shift), four keys a step, over C vectors of V's
+// words: as many columns each, or with nibbles as many low ones and, 16 columns on, as many high ones.
+template <class V, bool kNibbles, int R, int C>
+[[gnu::noinline]] void integer_values(const Tile& t, const ValueSums* sums, int64_t column) {
+  constexpr int kParts = kNibbles ? 2 : 1;
+  constexpr int kWords = V::kHasByteDot ? 1 : 2;
+  constexpr int kPasses = V::kHasByteDot ? 2 : 1;
+  constexpr int kColumns = kParts * C;  // vectors of columns: all low ones first
+  typename V::I acc[R][kColumns];
+  clear_sums<V>(acc);
+  const int64_t word = kNibbles ? column / 32 * 16 + column % 16 : column;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const float* a = t.a + pass * kKvBlockTokens / 4;
+    for (int64_t s = 0; s < t.steps; ++s) {
+      const std::byte* b = t.b + s * t.b_stride + word * 4;
+      if (pass == 0) prefetch_ahead<C * V::kLanes * 4>(b, t.ahead);
+      typename V::I u[kColumns];
+      TURGO_UNROLL for (int c = 0; c < kColumns; ++c) {
+        u[c] = V::load_int(b + c % C * V::kLanes * 4);
+        if (kNibbles) u[c] = V::nibbles(u[c], c >= C);
+      }
+      add_integer_products<V>(acc, a, t.lda, u);
+      a += kWords;
+    }
+    if (pass + 1 < kPasses) raise_sums<V>(acc);
+  }
+  TURGO_UNROLL for (int r = 0; r < R; ++r) {
+    TURGO_UNROLL for (int c = 0; c < kColumns; ++c) {
+      float* out = t.out + r * t.ldo + column + c / C * 16 + c % C * V::kLanes;
+      const auto sum = V::to_float(V::add_int(acc[r][c], V::set1_int(sums[r].shift)));
+      V::store(out, V::fma(sum, V::set1(sums[r].scale), V::load(out)));
     }
   }
 }

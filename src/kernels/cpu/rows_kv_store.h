@@ -97,10 +97,15 @@ struct KvStore {
       put(page, d / 8 * kKvBlockTokens + slot, word(u + d) | word(u + d + 4) << 4);
     }
   }
-  static void store_v_nibbles(const uint8_t* u, int64_t columns, std::byte* row) {
+  // `bytes`: the token's byte of its four tokens' first word.
+  static void store_v_bytes(const uint8_t* u, int64_t columns, std::byte* bytes) {
+    for (int64_t d = 0; d < columns; ++d) bytes[4 * d] = std::byte{u[d]};
+  }
+  static void store_v_nibbles(const uint8_t* u, int64_t columns, std::byte* bytes) {
     for (int64_t d = 0; d < columns; d += 32) {
-      for (int64_t b = 0; b < 16; b += 4)
-        put(row, (d / 2 + b) / 4, word(u + d + b) | word(u + d + 16 + b) << 4);
+      for (int64_t w = 0; w < 16; ++w) {
+        bytes[4 * (d / 2 + w)] = static_cast<std::byte>(u[d + w] | u[d + 16 + w] << 4);
+      }
     }
   }
 
@@ -135,7 +140,7 @@ struct KvStore {
     nibble_k ? store_k_nibbles(u, n, slot, page) : store_k_bytes(u, n, slot, page);
 
     std::byte* params = page + g.v_params_offset();
-    std::byte* row = page + g.k_bytes() + slot * (nibble_v ? columns / 2 : columns);
+    std::byte* bytes = page + g.k_bytes() + slot / 4 * (nibble_v ? columns / 2 : columns) * 4 + slot % 4;
     if (g.type == KvType::kK8V4) {
       for (int64_t d = 0; d < n; d += kKvValueGroup) {
         const int64_t count = n - d < kKvValueGroup ? n - d : kKvValueGroup;
@@ -144,11 +149,7 @@ struct KvStore {
     } else {
       quantize(v, n, nibble_v ? 15 : 255, u, params, 1, 0, slot);
     }
-    if (nibble_v) {
-      store_v_nibbles(u, columns, row);
-    } else {
-      __builtin_memcpy(row, u, static_cast<size_t>(columns));
-    }
+    nibble_v ? store_v_nibbles(u, columns, bytes) : store_v_bytes(u, columns, bytes);
   }
 };
 

@@ -83,18 +83,26 @@ struct SimdAvx2 {
     return cast_f(
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
   }
-  static F load_u8(const uint8_t* p) { return widen_u8(load_8_bytes(p)); }
-  static F load_low_nibble(const uint8_t* p) {
-    return widen_u8(_mm_and_si128(load_8_bytes(p), _mm_set1_epi8(15)));
-  }
-  static F load_high_nibble(const uint8_t* p) {
-    return widen_u8(_mm_and_si128(_mm_srli_epi16(load_8_bytes(p), 4), _mm_set1_epi8(15)));
-  }
   static I nibbles(I v, bool high) {
     return and_int(high ? _mm256_srli_epi16(v, 4) : v, _mm256_set1_epi8(15));
   }
 #ifdef __AVXVNNI__
   static I dot_u8s8(I acc, I bytes, I q) { return _mm256_dpbusd_avx_epi32(acc, bytes, q); }
+  static void store_factors(void* words, int64_t n, int64_t i, I v) {
+    auto* high = static_cast<int8_t*>(words) + i;
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(high),
+                     to_bytes(_mm256_srai_epi32(add_int(v, set1_int(128)), 8)));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(high + n),
+                     to_bytes(_mm256_srai_epi32(_mm256_slli_epi32(v, 24), 24)));
+  }
+#else
+  static void store_factors(void* words, int64_t, int64_t i, I v) {
+    const I halves = _mm256_packs_epi32(v, v);  // 0 1 2 3 of each 128 bits, twice
+    const I placed = _mm256_shufflelo_epi16(halves, _MM_SHUFFLE(3, 1, 2, 0));
+    const __m128i both =
+        _mm_unpacklo_epi64(_mm256_castsi256_si128(placed), _mm256_extracti128_si256(placed, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(static_cast<int16_t*>(words) + i), both);
+  }
 #endif
   // Bytes widened to s16: maddubs would saturate at 255 * 127 * 2.
   static I dot_u8s16(I acc, I bytes, int32_t q02, int32_t q13) {
@@ -104,13 +112,15 @@ struct SimdAvx2 {
   }
 
  private:
+#ifdef __AVXVNNI__
+  static __m128i to_bytes(I v) {  // eight s8 in the low half
+    const I halves = _mm256_packs_epi32(v, v), bytes = _mm256_packs_epi16(halves, halves);
+    return _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+  }
+#endif
   static I first(int64_t n) {
     return _mm256_cmpgt_epi32(set1_int(static_cast<int32_t>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
-  static __m128i load_8_bytes(const uint8_t* p) {
-    return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-  }
-  static F widen_u8(__m128i v) { return to_float(_mm256_cvtepu8_epi32(v)); }
 };
 
 }  // namespace

@@ -85,24 +85,19 @@ struct SimdAvx512 {
   }
   static F add_bf16_pairs(F acc, const float* p) { return dot_bf16(acc, load_int(p), set1_int(0x3f803f80)); }
 
-  static F load_u8(const uint8_t* p) { return widen_u8(load_16_bytes(p)); }
-  static F load_low_nibble(const uint8_t* p) {
-    return widen_u8(_mm_and_si128(load_16_bytes(p), _mm_set1_epi8(15)));
-  }
-  static F load_high_nibble(const uint8_t* p) {
-    return widen_u8(_mm_and_si128(_mm_srli_epi16(load_16_bytes(p), 4), _mm_set1_epi8(15)));
-  }
   static I nibbles(I v, bool high) {
     return and_int(high ? _mm512_srli_epi16(v, 4) : v, _mm512_set1_epi8(15));
   }
   static I dot_u8s8(I acc, I bytes, I q) { return _mm512_dpbusd_epi32(acc, bytes, q); }
+  static void store_factors(void* words, int64_t n, int64_t i, I v) {
+    auto* high = static_cast<int8_t*>(words) + i;
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(high),
+                     _mm512_cvtepi32_epi8(_mm512_srai_epi32(add_int(v, set1_int(128)), 8)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(high + n), _mm512_cvtepi32_epi8(v));
+  }
 
  private:
   static Mask first(int64_t n) { return static_cast<Mask>((1u << n) - 1); }
-  static __m128i load_16_bytes(const uint8_t* p) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  }
-  static F widen_u8(__m128i v) { return to_float(_mm512_cvtepu8_epi32(v)); }
 };
 
 }  // namespace

@@ -75,9 +75,6 @@ struct SimdNeon {
   static F bf16_low(I pairs) { return cast_f(vshlq_n_s32(pairs, 16)); }
   static F bf16_high(I pairs) { return cast_f(and_int(pairs, set1_int(static_cast<int32_t>(0xffff0000)))); }
   static F load_bf16(const uint16_t* p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
-  static F load_u8(const uint8_t* p) { return widen_u8(load_4_bytes(p)); }
-  static F load_low_nibble(const uint8_t* p) { return widen_u8(vand_u8(load_4_bytes(p), vdup_n_u8(15))); }
-  static F load_high_nibble(const uint8_t* p) { return widen_u8(vshr_n_u8(load_4_bytes(p), 4)); }
   static I nibbles(I v, bool high) {
     const uint8x16_t bytes = vreinterpretq_u8_s32(v);
     return vreinterpretq_s32_u8(high ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, vdupq_n_u8(15)));
@@ -90,14 +87,18 @@ struct SimdNeon {
     const uint8x16_t flipped = veorq_u8(vreinterpretq_u8_s32(bytes), vdupq_n_u8(0x80));
     return vdotq_s32(vaddq_s32(acc, vshlq_n_s32(sum, 7)), vreinterpretq_s8_u8(flipped), factors);
   }
+  static void store_factors(void* words, int64_t n, int64_t i, I v) {
+    auto* high = static_cast<int8_t*>(words) + i;
+    store_bytes(high, vshrq_n_s32(vaddq_s32(v, vdupq_n_s32(128)), 8));
+    store_bytes(high + n, v);
+  }
 
  private:
-  static uint8x8_t load_4_bytes(const uint8_t* p) {
-    uint32_t word;
-    __builtin_memcpy(&word, p, sizeof word);
-    return vcreate_u8(word);
+  static void store_bytes(int8_t* p, I v) {
+    const int16x4_t halves = vmovn_s32(v);
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(halves, halves));
+    __builtin_memcpy(p, &bytes, 4);
   }
-  static F widen_u8(uint8x8_t v) { return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(v)))); }
 };
 
 }  // namespace

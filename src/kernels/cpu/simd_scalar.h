@@ -79,16 +79,6 @@ struct SimdScalar {
   static F load_bf16(const uint16_t* p) {
     return cast_f(I{p[0] << 16, p[1] << 16, p[2] << 16, static_cast<int32_t>(uint32_t{p[3]} << 16)});
   }
-  static F load_u8(const uint8_t* p) {
-    return F{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
-             static_cast<float>(p[3])};
-  }
-  static F load_low_nibble(const uint8_t* p) {
-    return to_float(I{p[0] & 15, p[1] & 15, p[2] & 15, p[3] & 15});
-  }
-  static F load_high_nibble(const uint8_t* p) {
-    return to_float(I{p[0] >> 4, p[1] >> 4, p[2] >> 4, p[3] >> 4});
-  }
   static I nibbles(I v, bool high) { return (high ? v >> 4 : v) & 0x0f0f0f0f; }
 
   // acc + sum of the four bytes of each lane times four s16: q02 holds factors 0 (low half) and 2, q13 1
@@ -97,6 +87,13 @@ struct SimdScalar {
     return acc + (bytes & 255) * int32_t{static_cast<int16_t>(q02)} +
            (bytes >> 8 & 255) * int32_t{static_cast<int16_t>(q13)} + (bytes >> 16 & 255) * (q02 >> 16) +
            (bytes >> 24 & 255) * (q13 >> 16);
+  }
+  // Stores lanes v as factors i … of n in the form that the dot takes (attention_tile.h).
+  static void store_factors(void* words, int64_t, int64_t i, I v) {
+    constexpr int kPlace[4] = {0, 2, 1, 3};
+    int16_t halves[4];
+    for (int j = 0; j < 4; ++j) halves[kPlace[j]] = static_cast<int16_t>(v[j]);
+    __builtin_memcpy(static_cast<int16_t*>(words) + i, halves, sizeof halves);
   }
 
  private:
