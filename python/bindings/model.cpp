@@ -57,7 +57,7 @@ Rows logits(const Model& model, const nb::object& ids) {
 
 Rows hidden_states(const Model& model, const nb::object& ids) {
   return rows_of(
-      model, ids, model.pipeline()->engine().decoder().config().hidden_size,
+      model, ids, model.pipeline()->engine().model_config().hidden_size,
       [](Pipeline& p, const auto& tokens, const auto& sink) { p.engine().compute_hidden(tokens, sink); });
 }
 
@@ -95,7 +95,7 @@ nb::dict info(const Model& model) {
   out["weight_bytes"] = i.weight_bytes;
   out["kv_bytes_per_token"] = i.kv_bytes_per_token;
   out["vocab_size"] = pipeline->vocab_size();
-  out["hidden_size"] = pipeline->engine().decoder().config().hidden_size;
+  out["hidden_size"] = pipeline->engine().model_config().hidden_size;
   out["session_len"] = pipeline->session_len();
   out["max_batch_size"] = pipeline->engine().config().max_batch_size;
   out["has_chat_template"] = pipeline->has_chat_template();
@@ -158,7 +158,7 @@ void bind_sessions(nb::class_<Model>& c) {
 }  // namespace
 
 Model::Model(std::unique_ptr<Pipeline> pipeline) : pipeline_(std::move(pipeline)) {
-  std::vector<int32_t> stop_ids = pipeline_->engine().decoder().config().eos_token_ids;
+  std::vector<int32_t> stop_ids = pipeline_->engine().model_config().eos_token_ids;
   // Weak: the compiler must not keep a closed model in memory.
   grammars_ = std::make_shared<GrammarCompiler>([weak = std::weak_ptr<Pipeline>(pipeline_), stop_ids] {
     std::shared_ptr<Pipeline> open = weak.lock();

@@ -53,7 +53,7 @@ int32_t batch_context(const Engine& engine, int32_t batch, int32_t prompt_tokens
 BatchSpeed measure_batch(Engine& engine, int32_t batch, int32_t prompt_tokens, int32_t gen_tokens,
                          uint32_t seed) {
   std::mt19937 random(seed);
-  std::uniform_int_distribution<int32_t> any(0, engine.decoder().config().vocab_size - 1);
+  std::uniform_int_distribution<int32_t> any(0, engine.model_config().vocab_size - 1);
   int32_t num_new = gen_tokens + early_tokens(engine, batch, prompt_tokens);
   std::vector<Request> requests(static_cast<size_t>(batch));
   std::vector<std::shared_ptr<Stopwatch>> watches;

@@ -17,6 +17,7 @@ Command serve_api_server_command();
 Command serve_api_client_command();
 Command serve_gradio_command();
 Command serve_proxy_command();
+Command serve_engine_command();
 Command run_batch_command();
 Command lite_rtn_command();
 Command lite_auto_awq_command();
@@ -45,6 +46,7 @@ std::vector<Command> all_commands() {
                             serve_api_client_command,
                             serve_gradio_command,
                             serve_proxy_command,
+                            serve_engine_command,
                             run_batch_command,
                             lite_rtn_command,
                             lite_auto_awq_command,

@@ -1,13 +1,16 @@
 // `turgo serve api_server`: the model behind HTTP, with LMDeploy 0.3.0's flags.
 #include <malloc.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 #include "apps/command.h"
 #include "apps/output.h"
 #include "apps/sd_notify.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "serve/models/model_router.h"
 #include "serve/observe/observability.h"
 #include "serve/proxy/registrar.h"
@@ -18,6 +21,8 @@ namespace {
 struct ServeApi {
   std::vector<std::string> models;
   std::string models_dir;
+  std::vector<std::string> engines;
+  std::string engine_key, engine_ca;
   double idle_timeout = 0, memory = 0;
   int32_t max_models = 0;
   HttpServerConfig http;
@@ -42,6 +47,13 @@ void fill(ServeApi& o, OptionList& list) {
            "model folders or GGUF files; the first is the one that requests mean by default")
       .positional(false);
   list.add("models_dir", &o.models_dir, "folder of models, loaded when they are asked for").label("FOLDER");
+  list.add("engine", &o.engines,
+           "a model in a process of its own (`turgo serve engine`), as grpc://HOST:PORT")
+      .label("URL");
+  list.add("engine_key", &o.engine_key, "one of the engine's --api-keys").label("KEY");
+  list.add("engine_ca", &o.engine_ca, "PEM certificates that grpcs://HOST:PORT is checked by")
+      .label("FILE")
+      .shown_default("the system's");
   list.add("max_models", &o.max_models, "models in memory at once; 0: as many as fit")
       .range(0, 1000)
       .label("N");
@@ -190,18 +202,37 @@ void keep_memory_small() {
   mallopt(M_ARENA_MAX, 4);
 }
 
+// An engine is called as it calls itself, the first model as --model-name says.
+void add_engines(const ServeApi& o, std::vector<ModelSpec>& models) {
+  for (const std::string& url : o.engines) {
+    auto engine = std::make_shared<const RemoteConfig>(RemoteConfig{url, o.engine_key, o.engine_ca});
+    check_remote(*engine);
+    bool is_named = models.empty() && !o.api.model_name.empty();
+    std::string name;
+    for (int tries = 20; !is_named && name.empty(); --tries) try {
+        name = remote_model_name(*engine);
+      } catch (const EngineAway& error) {
+        if (tries == 0)
+          fail(ErrorCode::kIo, "{}; --model-name lets the server start without it", error.what());
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      }
+    models.push_back({name, url, engine});
+  }
+}
+
 int run(const ServeApi& o) {
   keep_memory_small();
   refuse_what_is_missing(o);
   ApiConfig api = o.api;
   std::vector<ModelSpec> models;
   for (const std::string& path : o.models) models.push_back({model_name_of(path), path});
+  add_engines(o, models);
   if (!api.model_name.empty() && !models.empty()) models[0].name = api.model_name;
   if (!o.models_dir.empty())
     for (ModelSpec& spec : find_models(o.models_dir)) models.push_back(std::move(spec));
   if (models.empty())
     fail(ErrorCode::kInvalidArgument,
-         "--model is missing: expected models or --models-dir; see `turgo serve "
+         "--model is missing: expected models, --models-dir or --engine; see `turgo serve "
          "api_server --help`");
   api.model_name = models[0].name;
   HttpServerConfig http = o.http;
@@ -213,15 +244,19 @@ int run(const ServeApi& o) {
   ModelRouter handler(models, {api, o.pipeline, o.idle_timeout, o.max_models,
                                static_cast<int64_t>(o.memory * (1 << 30)), !o.no_web});
   // Models that were named load at once, so that a mistake ends the program; those of a folder when asked
-  // for.
-  for (size_t i = 0; i < o.models.size(); ++i) handler.load_and_wait(*handler.hosts()[i]);
+  // for. An engine that is away may come later.
+  for (size_t i = 0; i < o.models.size() + o.engines.size(); ++i) try {
+      handler.load_and_wait(*handler.hosts()[i]);
+    } catch (const EngineAway& error) {
+      log_warning("{}; requests are answered 503 until it is there", error.what());
+    }
   Observability observability(o.observe, handler.front());
   http.on_reload = [&] {
     observability.reopen();
     handler.front().keys().reload();
   };
   auto server = HttpServer::listen(http, handler);
-  handler.set_readiness([&server] { return !server->draining(); });
+  handler.set_readiness([&server] { return server->draining(); });
   announce(*server, o, http, api.model_name);
   std::vector<std::string> names;
   for (const auto& host : handler.hosts()) names.push_back(host->spec().name);

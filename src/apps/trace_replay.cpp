@@ -31,7 +31,7 @@ class Stopwatch : public TokenObserver {
 class Replayer {
  public:
   Replayer(Engine& engine, const std::vector<TraceRequest>& trace, const ReplayOptions& options)
-      : engine_(engine), trace_(trace), options_(options), vocab_size_(engine.decoder().config().vocab_size) {
+      : engine_(engine), trace_(trace), options_(options), vocab_size_(engine.model_config().vocab_size) {
     replay_.requests.resize(trace.size());
   }
 

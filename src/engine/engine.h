@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "engine/engine_config.h"
 #include "engine/request.h"
 #include "engine/stream_event.h"
@@ -33,13 +34,20 @@ class Stream {
   virtual void set_listener(std::function<void()> listener) = 0;
 };
 
+// An engine in another process can not be reached; it may come back. What was under way there ends with
+// StreamEvent::is_away.
+struct EngineAway : Error {
+  explicit EngineAway(const std::string& message) : Error(ErrorCode::kIo, message) {}
+};
+
 struct SessionInfo {
   std::string id, owner;
   int32_t num_tokens = 0;
 };
 
 struct EngineStats {
-  int32_t num_running = 0, num_waiting = 0;                              // requests
+  bool is_up = true;                         // false: the engine is away, and nothing else here is known
+  int32_t num_running = 0, num_waiting = 0;  // requests
   int32_t num_blocks = 0, num_active_blocks = 0, num_cached_blocks = 0;  // of the KV cache
   int64_t num_preemptions = 0;
   int64_t num_steps = 0;
@@ -54,7 +62,7 @@ class Engine {
   virtual ~Engine() = default;  // cancels what runs, joins the thread
 
   // Throws Error{kInvalidArgument, kTooLong, kResourceExhausted, kNotFound} for a request that can not be
-  // accepted.
+  // accepted. All functions of an engine in another process may throw EngineAway.
   virtual std::unique_ptr<Stream> submit(Request request) = 0;
 
   // Sessions appear with the first request that names them.
@@ -77,7 +85,10 @@ class Engine {
 
   virtual EngineStats stats() = 0;
   virtual const EngineConfig& config() const = 0;
-  virtual const Decoder& decoder() const = 0;
+  virtual const DecoderConfig& model_config() const = 0;
+  virtual int32_t session_len() const = 0;  // tokens that a context may have
+  // "": it can be reached, as every engine of this process can.
+  virtual std::string why_away() const { return ""; }
 };
 
 }  // namespace turgo

@@ -184,9 +184,13 @@ class ThreadedEngine : public Engine {
   }
 
   const EngineConfig& config() const override { return config_; }
-  const Decoder& decoder() const override {
+  const DecoderConfig& model_config() const override {
     CHECK(decoder_ != nullptr);
-    return *decoder_;
+    return decoder_->config();
+  }
+  int32_t session_len() const override {
+    CHECK(decoder_ != nullptr);
+    return decoder_->session_len();
   }
 
  private:

@@ -9,7 +9,8 @@
 
 namespace turgo {
 
-// An Engine over any runner. `decoder` may be null in tests: then decoder() must not be called.
+// An Engine over any runner. `decoder` may be null in tests: then model_config() and session_len() must not
+// be called.
 std::unique_ptr<Engine> create_engine(std::unique_ptr<ModelRunner> runner, int32_t num_blocks,
                                       const EngineConfig& config, std::shared_ptr<Decoder> decoder);
 

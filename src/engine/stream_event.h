@@ -12,7 +12,8 @@ namespace turgo {
 struct StreamEvent {
   std::vector<OutputToken> tokens;
   FinishReason finish = FinishReason::kNone;
-  std::string error;  // with FinishReason::kError
+  std::string error;     // with FinishReason::kError
+  bool is_away = false;  // and the engine's process was lost: another try may succeed
   RequestStats stats;
 };
 

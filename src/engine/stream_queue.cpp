@@ -19,6 +19,7 @@ void StreamQueue::push(StreamEvent event) {
                             std::make_move_iterator(event.tokens.end()));
       event_->finish = event.finish;
       event_->error = std::move(event.error);
+      event_->is_away = event.is_away;
       event_->stats = event.stats;
     }
     listener = listener_;

@@ -66,7 +66,7 @@ Request request(const Engine& e, int32_t prompt, uint32_t seed, bool greedy = tr
   for (int32_t i = 0; i < prompt; ++i) {
     x = x * 6364136223846793005u + 1442695040888963407u;
     r.input_ids.push_back(
-        static_cast<int32_t>((x >> 33) % static_cast<uint64_t>(e.decoder().config().vocab_size)));
+        static_cast<int32_t>((x >> 33) % static_cast<uint64_t>(e.model_config().vocab_size)));
   }
   r.max_new_tokens = 20;
   r.ignore_eos = true;

@@ -56,7 +56,7 @@ std::optional<GgufShardName> parse_shard_name(const std::string& path) {
   return shard;
 }
 
-ModelFileParts read_gguf(const std::string& path) {
+ModelFileParts read_gguf(const std::string& path, bool needs_tensors) {
   ModelFileParts parts;
   parts.kind = ModelFile::Kind::kGguf;
   parts.path = path;
@@ -80,7 +80,7 @@ ModelFileParts read_gguf(const std::string& path) {
     if (it->is_number_integer() && it->get<int64_t>() != static_cast<int64_t>(parts.tensors.size()))
       fail(ErrorCode::kCorrupt, "{}: expected {} tensors in all shards, got {}", quote(first, 200),
            it->get<int64_t>(), parts.tensors.size());
-  if (parts.tensors.empty())
+  if (needs_tensors && parts.tensors.empty())
     fail(ErrorCode::kCorrupt, "{}: expected a model, got a GGUF file without tensors", quote(path, 200));
   parts.metadata = std::move(contents.metadata);
   parts.arrays = std::move(contents.arrays);

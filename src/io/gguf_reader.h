@@ -17,6 +17,6 @@ struct GgufShardName {
 std::optional<GgufShardName> parse_shard_name(const std::string& path);
 
 // `path` may be any shard. Metadata comes from shard 1. Throws as open_model does.
-ModelFileParts read_gguf(const std::string& path);
+ModelFileParts read_gguf(const std::string& path, bool needs_tensors = true);
 
 }  // namespace turgo

@@ -149,4 +149,8 @@ struct ModelFileParts {
 // are followed. Throws Error{kNotFound, kCorrupt, kUnsupported, kIo, kInvalidArgument}.
 std::shared_ptr<const ModelFile> open_model(const std::string& path);
 
+// Its tokenizer, template and configuration: a GGUF file may be without tensors, a folder with config.json
+// without safetensors (none of them is opened).
+std::shared_ptr<const ModelFile> open_model_without_weights(const std::string& path);
+
 }  // namespace turgo

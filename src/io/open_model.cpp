@@ -6,6 +6,7 @@
 #include "core/json.h"
 #include "io/gguf_reader.h"
 #include "io/hf_folder.h"
+#include "io/json_file.h"
 #include "io/model_file.h"
 
 namespace fs = std::filesystem;
@@ -85,6 +86,17 @@ std::shared_ptr<const ModelFile> open_model(const std::string& path) {
     fail(ErrorCode::kUnsupported, "{}: a pickle is code and is never opened; convert it to safetensors",
          quote(path, 200));
   return std::make_shared<const ModelFile>(read_gguf(path));
+}
+
+std::shared_ptr<const ModelFile> open_model_without_weights(const std::string& path) {
+  std::error_code e;
+  if (!fs::is_directory(path, e))
+    return std::make_shared<const ModelFile>(read_gguf(path, /*needs_tensors=*/false));
+  ModelFileParts parts;
+  parts.kind = ModelFile::Kind::kHuggingFace;
+  parts.path = parts.folder = path;
+  parts.metadata = std::make_unique<Json>(load_json_object((fs::path(path) / "config.json").string()));
+  return std::make_shared<const ModelFile>(std::move(parts));
 }
 
 }  // namespace turgo

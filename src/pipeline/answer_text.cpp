@@ -4,14 +4,16 @@
 
 namespace turgo {
 
-AnswerText::AnswerText(Detokenizer detokenizer, StopMatcher matcher, int32_t min_new_tokens)
-    : detokenizer_(std::move(detokenizer)), matcher_(std::move(matcher)), min_new_tokens_(min_new_tokens) {}
+AnswerText::AnswerText(std::shared_ptr<const Tokenizer> tokenizer, AnswerRules rules)
+    : rules_(std::move(rules)),
+      detokenizer_(std::move(tokenizer), rules_.skip_special_tokens, rules_.at_start),
+      matcher_(rules_.stop, rules_.include_stop) {}
 
 TokenObserver::Verdict AnswerText::on_token(const OutputToken& token) {
   std::lock_guard lock(mutex_);
   std::string text = detokenizer_.add(token.token_id);
   ++num_tokens_;
-  pieces_.push_back(num_tokens_ < min_new_tokens_ ? std::move(text) : matcher_.add(text));
+  pieces_.push_back(num_tokens_ < rules_.min_new_tokens ? std::move(text) : matcher_.add(text));
   return matcher_.stopped() ? Verdict::kStop : Verdict::kContinue;
 }
 

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "engine/request.h"
 #include "pipeline/stop_matcher.h"
@@ -13,10 +15,20 @@
 
 namespace turgo {
 
+// What an AnswerText is made of beside the tokenizer: an engine in another process makes its own.
+struct AnswerRules {
+  std::vector<std::string> stop;  // strings that end the answer
+  bool include_stop = false;
+  bool skip_special_tokens = true;
+  bool at_start = true;        // the answer is a text of its own, not the continuation of one
+  int32_t min_new_tokens = 0;  // stop strings count from this token on
+};
+
 class AnswerText : public TokenObserver {
  public:
-  // Stop strings count from token number min_new_tokens on.
-  AnswerText(Detokenizer detokenizer, StopMatcher matcher, int32_t min_new_tokens);
+  AnswerText(std::shared_ptr<const Tokenizer> tokenizer, AnswerRules rules);
+
+  const AnswerRules& rules() const { return rules_; }
 
   Verdict on_token(const OutputToken& token) override;
 
@@ -25,9 +37,10 @@ class AnswerText : public TokenObserver {
 
  private:
   std::mutex mutex_;
+  AnswerRules rules_;
   Detokenizer detokenizer_;
   StopMatcher matcher_;
-  int32_t min_new_tokens_, num_tokens_ = 0;
+  int32_t num_tokens_ = 0;
   std::deque<std::string> pieces_;  // one per token that nobody took yet
 };
 

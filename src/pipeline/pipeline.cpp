@@ -190,11 +190,7 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
 
   std::unique_ptr<Pipeline> pipeline(new Pipeline);
   ModelAssets assets = find_assets(*file);
-  if (config.needs_tokenizer) {
-    pipeline->tokenizer_ = load_tokenizer(*file);
-    pipeline->format_ =
-        ChatFormat::choose(config.chat_template, assets, file->kind() == ModelFile::Kind::kHuggingFace);
-  }
+  pipeline->load_text(*file, assets, config);
 
   pipeline->team_ = std::make_shared<ThreadTeam>(config.threads);
   LoadOptions options;
@@ -209,6 +205,7 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   info.path = path;
   info.architecture = model.config.architecture;
   info.precision = precision_name(model.precision);
+  info.fingerprint = file->fingerprint();
   info.file_bytes = static_cast<int64_t>(file->total_bytes());
   std::vector<LoadedModel> shards = load_other_ranks(file, options, std::move(model));
   add_weights(info, shards);
@@ -223,6 +220,22 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
 
   pipeline->engine_ = create_engine(ranks, engine_config(config, session_len, kv_type));
   return pipeline;
+}
+
+std::unique_ptr<Pipeline> Pipeline::over(std::unique_ptr<Engine> engine, ModelInfo info,
+                                         const PipelineConfig& config) {
+  std::shared_ptr<const ModelFile> file = open_model_without_weights(info.path);
+  std::unique_ptr<Pipeline> pipeline(new Pipeline);
+  pipeline->load_text(*file, find_assets(*file), config);
+  pipeline->info_ = std::move(info);
+  pipeline->engine_ = std::move(engine);
+  return pipeline;
+}
+
+void Pipeline::load_text(const ModelFile& file, const ModelAssets& assets, const PipelineConfig& config) {
+  if (!config.needs_tokenizer) return;
+  tokenizer_ = load_tokenizer(file);
+  format_ = ChatFormat::choose(config.chat_template, assets, file.kind() == ModelFile::Kind::kHuggingFace);
 }
 
 const Tokenizer& Pipeline::tokenizer() const {
@@ -319,6 +332,21 @@ TextStream Pipeline::submit(std::vector<int32_t> ids, const GenerationConfig& co
                             const SessionRef& session, bool at_start) {
   if (ids.empty()) fail(ErrorCode::kInvalidArgument, "the prompt is empty; expected at least one token");
   auto num_input = static_cast<int32_t>(ids.size());
+  int32_t step = -1;
+  if (!session.id.empty()) {
+    // Only what differs from the session's tokens is computed; at least one token has to be.
+    std::vector<int32_t> known = known_tokens(*engine_, session);
+    auto end = std::min(known.size(), ids.size() - 1);
+    auto same =
+        std::mismatch(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(end), known.begin()).first;
+    step = static_cast<int32_t>(same - ids.begin());
+    ids.erase(ids.begin(), same);
+  }
+  return continue_at(step, std::move(ids), config, session, at_start, num_input);
+}
+
+TextStream Pipeline::continue_at(int32_t step, std::vector<int32_t> ids, const GenerationConfig& config,
+                                 const SessionRef& session, bool at_start, int32_t num_input) {
   Request request;
   request.sampling = sampling_params(config);
   request.max_new_tokens = config.max_new_tokens;
@@ -329,20 +357,13 @@ TextStream Pipeline::submit(std::vector<int32_t> ids, const GenerationConfig& co
   request.mask = config.mask;
   request.session_id = session.id;
   request.owner = session.owner;
-  if (!session.id.empty()) {
-    // Only what differs from the session's tokens is computed; at least one token has to be.
-    std::vector<int32_t> known = known_tokens(*engine_, session);
-    auto end = std::min(known.size(), ids.size() - 1);
-    auto same =
-        std::mismatch(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(end), known.begin()).first;
-    request.step = static_cast<int32_t>(same - ids.begin());
-    ids.erase(ids.begin(), same);
-  }
+  request.step = step;
   request.input_ids = std::move(ids);
   std::shared_ptr<AnswerText> text;
   if (tokenizer_) {
-    text = std::make_shared<AnswerText>(Detokenizer(tokenizer_, config.skip_special_tokens, at_start),
-                                        StopMatcher(config.stop, config.include_stop), config.min_new_tokens);
+    text = std::make_shared<AnswerText>(
+        tokenizer_, AnswerRules{config.stop, config.include_stop, config.skip_special_tokens, at_start,
+                                config.min_new_tokens});
     request.observer = text;
   }
   return TextStream(engine_->submit(std::move(request)), std::move(text), num_input);

@@ -27,6 +27,7 @@ struct SessionRef {
 struct ModelInfo {
   std::string path, architecture;
   std::string precision;     // arithmetic of the weights' products: "int8", "bf16", "f32"
+  uint64_t fingerprint = 0;  // ModelFile's
   int64_t file_bytes = 0;    // of the mapped files
   int64_t weight_bytes = 0;  // resident
   int64_t decode_bytes = 0;  // of the weights that one decoded token reads (an untied embedding table is not)
@@ -40,6 +41,10 @@ class Pipeline {
  public:
   // Throws Error{kNotFound, kCorrupt, kUnsupported, kInvalidArgument, kResourceExhausted}.
   static std::unique_ptr<Pipeline> open(const std::string& path, const PipelineConfig& config);
+  // Over an engine in another process. info.path holds that model's files without its weights; of `config`
+  // what concerns text counts. Throws as open() does.
+  static std::unique_ptr<Pipeline> over(std::unique_ptr<Engine> engine, ModelInfo info,
+                                        const PipelineConfig& config);
   ~Pipeline();
 
   // Continues a prompt as it stands. Control tokens in text segments are read as such; BOS is put in front
@@ -63,19 +68,25 @@ class Pipeline {
   TextStream chat_from(std::vector<int32_t> ids, const GenerationConfig& config,
                        const SessionRef& session = {});
 
+  // What all of them end in: `ids` continue the session's tokens at `step` (-1: its end). at_start: the
+  // answer is a text of its own, not the continuation of one. num_input: tokens of the whole prompt.
+  TextStream continue_at(int32_t step, std::vector<int32_t> ids, const GenerationConfig& config,
+                         const SessionRef& session, bool at_start, int32_t num_input);
+
   bool has_tokenizer() const { return tokenizer_ != nullptr; }
   bool has_chat_template() const { return format_ != nullptr; }
   const std::string& chat_template_source() const;  // Jinja; "" if there is none
   void require_chat_template() const;               // throws as chat() does
   const Tokenizer& tokenizer() const;               // throws Error{kUnsupported} if the model has none
   Engine& engine() { return *engine_; }
-  ThreadTeam& team() { return *team_; }  // only while no request runs
+  ThreadTeam& team() { return *team_; }  // only while no request runs; of an engine of this process
   const ModelInfo& info() const { return info_; }
-  int32_t vocab_size() const { return engine_->decoder().config().vocab_size; }
-  int32_t session_len() const { return engine_->decoder().session_len(); }
+  int32_t vocab_size() const { return engine_->model_config().vocab_size; }
+  int32_t session_len() const { return engine_->session_len(); }
 
  private:
   Pipeline() = default;
+  void load_text(const ModelFile& file, const ModelAssets& assets, const PipelineConfig& config);
   TextStream submit(std::vector<int32_t> ids, const GenerationConfig& config, const SessionRef& session,
                     bool at_start);
 

@@ -35,6 +35,7 @@ std::optional<TextEvent> TextStream::next(std::optional<std::chrono::millisecond
   out.tokens = std::move(event->tokens);
   out.finish = event->finish;
   out.error = std::move(event->error);
+  out.is_away = event->is_away;
   out.stats = event->stats;
   return out;
 }

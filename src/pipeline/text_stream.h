@@ -18,7 +18,8 @@ struct TextEvent {
   std::string text;  // valid UTF-8; all deltas together are the answer
   std::vector<OutputToken> tokens;
   FinishReason finish = FinishReason::kNone;
-  std::string error;  // with FinishReason::kError
+  std::string error;     // with FinishReason::kError
+  bool is_away = false;  // and the engine's process was lost (StreamEvent)
   RequestStats stats;
 };
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/options.h"
+#include "engine/engine.h"
 
 namespace turgo {
 namespace {
@@ -36,6 +37,7 @@ std::string without_folders(std::string text) {
 
 ApiError to_api_error(const Error& error, bool is_submit) {
   std::string message = without_folders(error.what());
+  if (dynamic_cast<const EngineAway*>(&error)) return {503, message, "", "engine_away"};
   switch (error.code()) {
     case ErrorCode::kTooLong:
       return {400, message, "messages", "context_length_exceeded"};

@@ -5,21 +5,12 @@
 
 #include "core/log.h"
 #include "serve/dialects/dialects.h"
+#include "serve/grammar/vocabulary.h"
 
 namespace turgo {
 
 std::unique_ptr<Responder> respond_json(const Json& value) {
   return respond_with({{}, dump_json(value)});
-}
-
-static GrammarVocabulary grammar_vocabulary(Pipeline& pipeline) {
-  const Tokenizer& tokenizer = pipeline.tokenizer();
-  GrammarVocabulary out;
-  out.pieces.resize(static_cast<size_t>(pipeline.vocab_size()));
-  for (int32_t id = 0; id < std::min(pipeline.vocab_size(), tokenizer.vocab_size()); ++id)
-    if (!tokenizer.is_special(id)) out.pieces[static_cast<size_t>(id)] = tokenizer.piece(id, false);
-  out.stop_ids = pipeline.engine().decoder().config().eos_token_ids;
-  return out;
 }
 
 ApiServer::ApiServer(Pipeline* model, ApiConfig config, std::shared_ptr<KeyRing> keys)
@@ -46,6 +37,12 @@ void ApiServer::post(const std::string& path, std::unique_ptr<Responder> (*funct
 Pipeline& ApiServer::pipeline() {
   CHECK(pipeline_.load() != nullptr);
   return *pipeline_;
+}
+
+Grammars& ApiServer::grammars() {
+  // An engine in another process compiles where its masks are filled.
+  if (auto* remote = dynamic_cast<Grammars*>(&pipeline().engine())) return *remote;
+  return grammars_;
 }
 
 int32_t ApiServer::vocab_size() {

@@ -53,7 +53,8 @@ class ApiServer : public HttpHandler {
   // well. On the I/O thread.
   using Observer = std::function<void(const HttpLogEntry& entry, const std::string& route)>;
   void observe(Observer observer) { observers_.push_back(std::move(observer)); }
-  void set_readiness(std::function<bool()> is_ready) { is_ready_ = std::move(is_ready); }
+  // `why_not` is asked by /readyz and /health, on the I/O thread: "" = requests are taken.
+  void set_readiness(std::function<std::string()> why_not) { why_not_ready_ = std::move(why_not); }
 
   Pipeline& pipeline();
   void set_pipeline(Pipeline* pipeline) { pipeline_ = pipeline; }
@@ -65,8 +66,8 @@ class ApiServer : public HttpHandler {
   InteractiveSessions& sessions() { return sessions_; }
   RouteTable& routes() { return routes_; }
   KeyRing& keys() { return *keys_; }
-  GrammarCompiler& grammars() { return grammars_; }
-  bool is_ready() const { return !is_ready_ || is_ready_(); }
+  Grammars& grammars();
+  std::string why_not_ready() const { return why_not_ready_ ? why_not_ready_() : ""; }
   int64_t started() const { return started_; }  // seconds since 1970
 
   void post(const std::string& path, std::unique_ptr<Responder> (*function)(ApiServer&, const Call&),
@@ -89,7 +90,7 @@ class ApiServer : public HttpHandler {
   InteractiveSessions sessions_;
   GrammarCompiler grammars_;
   RouteTable routes_;
-  std::function<bool()> is_ready_;
+  std::function<std::string()> why_not_ready_;
   int64_t started_;
 };
 

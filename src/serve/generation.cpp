@@ -9,6 +9,7 @@ namespace {
 ApiError failure_of(const TextEvent& event) {
   if (event.finish == FinishReason::kTimeout)
     return {504, "the answer took longer than the server's --timeout", "", "timeout"};
+  if (event.is_away) return {503, event.error, "", "engine_away"};
   if (event.finish == FinishReason::kCancelled) return {503, "the request was cancelled", "", "cancelled"};
   return {500, event.error.empty() ? "the model failed on this request" : event.error, "", "engine_error"};
 }

@@ -6,8 +6,9 @@ namespace turgo {
 void add_health_routes(ApiServer& server) {
   auto alive = [](const Call&) { return respond_json({{"status", "ok"}}); };
   auto ready = [&server](const Call&) {
-    if (server.is_ready()) return respond_json({{"status", "ok"}});
-    return respond_with(error_response({503, "the server is shutting down", "", "not_ready"}));
+    std::string why_not = server.why_not_ready();
+    if (why_not.empty()) return respond_json({{"status", "ok"}});
+    return respond_with(error_response({503, why_not, "", "not_ready"}));
   };
   auto version = [](const Call&) { return respond_json({{"version", TURGO_VERSION}}); };
   auto metrics = [&server](const Call&) {

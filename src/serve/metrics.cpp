@@ -119,11 +119,13 @@ void Metrics::print_family(std::string& out, const std::string& family, const En
     out += fmt::format("{}{}{{{}}} {}\n", family, name, labels, value);
   };
   double used = engine.num_blocks > 0 ? static_cast<double>(engine.num_active_blocks) / engine.num_blocks : 0;
-  one("num_requests_running", "gauge", "Requests that are being computed", engine.num_running);
-  one("num_requests_waiting", "gauge", "Requests in the queue", engine.num_waiting);
-  one("gpu_cache_usage_perc", "gauge", "Share of the KV cache that requests use", used);
-  one("kv_cache_usage_perc", "gauge", "Share of the KV cache that requests use", used);
-  one("num_preemptions_total", "counter", "Requests that had to give blocks back", engine.num_preemptions);
+  if (engine.is_up) {
+    one("num_requests_running", "gauge", "Requests that are being computed", engine.num_running);
+    one("num_requests_waiting", "gauge", "Requests in the queue", engine.num_waiting);
+    one("gpu_cache_usage_perc", "gauge", "Share of the KV cache that requests use", used);
+    one("kv_cache_usage_perc", "gauge", "Share of the KV cache that requests use", used);
+    one("num_preemptions_total", "counter", "Requests that had to give blocks back", engine.num_preemptions);
+  }
   one("prompt_tokens_total", "counter", "Tokens of prompts", num_prompt_tokens_);
   one("generation_tokens_total", "counter", "Tokens generated", num_generated_tokens_);
   one("prefix_cache_queries_total", "counter", "Prompt tokens looked up in the prefix cache",
@@ -157,6 +159,9 @@ std::string Metrics::model_text(const EngineStats& engine) const {
   };
   one("turgo:answers_begun_total", "counter", "Answers that were accepted", num_begun_);
   one("turgo:answers_ended_total", "counter", "Answers that are over, however they ended", num_ended_);
+  one("turgo:engine_up", "gauge", "1: the engine can be reached; 0: it is in another process and away",
+      engine.is_up ? 1 : 0);
+  if (!engine.is_up) return out;
   one("turgo:kv_blocks", "gauge", "Blocks of the KV cache", engine.num_blocks);
   one("turgo:kv_blocks_active", "gauge", "Blocks that requests and sessions use", engine.num_active_blocks);
   one("turgo:kv_blocks_cached", "gauge", "Blocks kept for their prefix alone", engine.num_cached_blocks);

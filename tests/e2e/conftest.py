@@ -67,8 +67,10 @@ class Server:
     """A running `turgo serve api_server`: raw bytes and JSON requests to it."""
 
     def __init__(self, program, model, *flags):
+        """`model`: its path, or the address of an engine that has it."""
+        where = ["--engine", model] if model.startswith("grpc") else [model]
         self.process = subprocess.Popen(
-            [program, "serve", "api_server", model, "--server-port", "0", "--model-name", "smollm2", *flags],
+            [program, "serve", "api_server", *where, "--server-port", "0", "--model-name", "smollm2", *flags],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = self.process.stdout.readline().decode()
         assert "serving smollm2 on http" in line, self.process.stderr.read().decode()
@@ -117,10 +119,69 @@ class Server:
         return code
 
 
+class Engine:
+    """A running `turgo serve engine`."""
+
+    def __init__(self, program, model, *flags, port=0):
+        self.process = subprocess.Popen(
+            [program, "serve", "engine", model, "--grpc-port", str(port), "--model-name", "smollm2", *flags],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        line = self.process.stdout.readline().decode()
+        assert "serving smollm2 on grpc" in line, line
+        self.url = line.split()[-1]
+        self.address = self.url.split("://")[1]
+        self.port = int(self.address.rsplit(":", 1)[1])
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(timeout=20)
+        self.process.stdout.close()
+
+    def stop(self):
+        self.process.terminate()
+        code = self.process.wait(timeout=60)
+        self.process.stdout.close()
+        return code
+
+
+class ApartServer(Server):
+    """The same over an engine in a process of its own, which takes the flags about model and queue."""
+    ENGINE_FLAGS = {"--session-len", "--max-batch-size", "--max-queue", "--cache-max-entry-count", "--quant-policy", "--threads",
+                    "--max-prefill-token-num", "--session-ttl", "--precision", "--tp"}
+
+    def __init__(self, program, model, *flags):
+        own = [part for at, flag in enumerate(flags) if flag in self.ENGINE_FLAGS for part in flags[at:at + 2]]
+        self.engine = Engine(program, model, *own)
+        super().__init__(program, self.engine.url, *flags)
+
+    def stop(self):
+        code = super().stop()
+        return code or self.engine.stop()
+
+
 @pytest.fixture(scope="session")
 def start_server(program, model):
-    """start_server(*flags) -> Server; the caller stops it."""
-    return lambda *flags: Server(program, model, *flags)
+    """start_server(*flags) -> Server; the caller stops it. TURGO_SERVE_FORM=grpc: with the engine apart."""
+    form = {"grpc": ApartServer, "together": Server}[os.environ.get("TURGO_SERVE_FORM", "together")]
+    return lambda *flags: form(program, model, *flags)
+
+
+@pytest.fixture(scope="session")
+def grpc_program():
+    """The program of a build with gRPC."""
+    return str(_path_from("TURGO_GRPC_BIN"))
+
+
+@pytest.fixture(scope="session")
+def start_engine(grpc_program, model):
+    """start_engine(*flags, port=0, model=…) -> Engine; the caller stops it."""
+    return lambda *flags, port=0, model=model: Engine(grpc_program, model, *flags, port=port)
+
+
+@pytest.fixture(scope="session")
+def start_over(grpc_program):
+    """start_over(engine, *flags) -> Server of that engine; the caller stops it."""
+    return lambda engine, *flags: Server(grpc_program, engine.url, *flags)
 
 
 @pytest.fixture(scope="session")

@@ -24,9 +24,7 @@ class Embedder {
   // beyond the context unless `truncates`.
   std::vector<std::vector<int32_t>> read_inputs(const Json& input, const std::string& field, bool truncates);
   void check_dimensions(int32_t dimensions);
-  size_t hidden_size() {
-    return static_cast<size_t>(server_.pipeline().engine().decoder().config().hidden_size);
-  }
+  size_t hidden_size() { return static_cast<size_t>(server_.pipeline().engine().model_config().hidden_size); }
 
  private:
   ApiServer& server_;

@@ -41,7 +41,7 @@ PoolingConfig read_folder(const fs::path& folder) {
 PoolingConfig read_pooling(const std::string& model_path) {
   std::error_code wrong;
   if (fs::is_directory(model_path, wrong)) return read_folder(model_path);
-  std::shared_ptr<const ModelFile> file = open_model(model_path);
+  std::shared_ptr<const ModelFile> file = open_model_without_weights(model_path);
   PoolingConfig out;
   auto architecture = file->find_string("general.architecture");
   auto type = architecture ? file->find_int(*architecture + ".pooling_type", 0, 100) : std::nullopt;

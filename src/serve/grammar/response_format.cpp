@@ -180,7 +180,7 @@ std::optional<AskedGrammar> take_grammar(Fields& fields) {
   return std::move(asked.front());
 }
 
-std::shared_ptr<const TokenGrammar> compile_grammar(GrammarCompiler& compiler, const AskedGrammar& asked) {
+std::shared_ptr<const TokenGrammar> compile_grammar(Grammars& compiler, const AskedGrammar& asked) {
   try {
     return compiler.compile(asked.spec);
   } catch (const Error& error) {

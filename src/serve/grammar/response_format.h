@@ -20,8 +20,8 @@ struct AskedGrammar {
 // At most one of the fields; ApiError 400 otherwise.
 std::optional<AskedGrammar> take_grammar(Fields& fields);
 
-// As GrammarCompiler::compile(), with its errors as ApiError 400 that name the field.
-std::shared_ptr<const TokenGrammar> compile_grammar(GrammarCompiler& compiler, const AskedGrammar& asked);
+// As Grammars::compile(), with its errors as ApiError 400 that name the field.
+std::shared_ptr<const TokenGrammar> compile_grammar(Grammars& compiler, const AskedGrammar& asked);
 
 // Throws ApiError 400 for a schema that is no object or bool, or refers to one elsewhere (never fetched).
 void check_schema(const Json& schema, const std::string& field);

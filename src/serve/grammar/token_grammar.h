@@ -40,16 +40,22 @@ struct GrammarVocabulary {
   std::vector<int32_t> stop_ids;    // allowed where the grammar may end
 };
 
-class GrammarCompiler {
+// Where grammars are compiled: in this process, or in that of the engine.
+class Grammars {
  public:
-  // `vocabulary` is called once, at the first compile().
-  explicit GrammarCompiler(std::function<GrammarVocabulary()> vocabulary);
-  ~GrammarCompiler();
-
+  virtual ~Grammars() = default;
   // Keeps the latest in a cache. Throws Error{kInvalidArgument} for what is no grammar or has no answer,
   // Error{kTooLong, kResourceExhausted} beyond the limits, Error{kUnsupported} in a build without XGrammar.
   // May be called from any thread.
-  std::shared_ptr<const TokenGrammar> compile(const GrammarSpec& spec);
+  virtual std::shared_ptr<const TokenGrammar> compile(const GrammarSpec& spec) = 0;
+};
+
+class GrammarCompiler : public Grammars {
+ public:
+  // `vocabulary` is called once, at the first compile().
+  explicit GrammarCompiler(std::function<GrammarVocabulary()> vocabulary);
+  ~GrammarCompiler() override;
+  std::shared_ptr<const TokenGrammar> compile(const GrammarSpec& spec) override;
 
  private:
   struct State;

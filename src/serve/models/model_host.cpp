@@ -72,7 +72,7 @@ ModelHost::ModelHost(ModelSpec spec, PipelineConfig pipeline, ApiConfig api, std
       pipeline_config_(std::move(pipeline)),
       api_config_(std::move(api)),
       keys_(std::move(keys)),
-      file_bytes_(model_file_bytes(spec_.path)) {
+      file_bytes_(spec_.engine ? 0 : model_file_bytes(spec_.path)) {
   api_config_.model_name = spec_.name;
 }
 
@@ -98,6 +98,15 @@ bool ModelHost::is_busy() const {
 std::exception_ptr ModelHost::failure() const {
   std::lock_guard lock(mutex_);
   return failure_;
+}
+
+std::string ModelHost::why_away() {
+  if (!spec_.engine) return "";
+  if (auto model = running(false)) return model->pipeline->engine().why_away();
+  if (needs_wake_up()) return "";
+  std::string why = error();
+  load(nullptr, false);
+  return why.empty() ? fmt::format("the engine at {} is being asked for its model", spec_.path) : why;
 }
 
 double ModelHost::idle_seconds() const {
@@ -161,7 +170,8 @@ void ModelHost::load_now() {
   std::string error;
   std::exception_ptr failure;
   try {
-    running->pipeline = Pipeline::open(spec_.path, pipeline_config_);
+    running->pipeline = spec_.engine ? open_remote(*spec_.engine, pipeline_config_)
+                                     : Pipeline::open(spec_.path, pipeline_config_);
     std::lock_guard lock(mutex_);
     running->api = kept_ ? std::move(kept_) : std::make_shared<ApiServer>(nullptr, api_config_, keys_);
     kept_.reset();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "serve/api_server.h"
+#include "serve/grpc/grpc_api.h"
 
 namespace turgo {
 
@@ -23,6 +24,7 @@ const char* model_state_name(ModelState state);  // as llama.cpp's router says i
 
 struct ModelSpec {
   std::string name, path;
+  std::shared_ptr<const RemoteConfig> engine = nullptr;  // the model is there; path is its URL
 };
 
 class ModelHost {
@@ -41,6 +43,9 @@ class ModelHost {
   ModelState state() const;
   std::string error() const;  // of the last load
   std::exception_ptr failure() const;
+  // Of a model in an engine of its own: why no answer can be had, "" = it can. Begins to load what is not
+  // loaded. Of other models "".
+  std::string why_away();
   int64_t file_bytes() const { return file_bytes_; }
   double idle_seconds() const;  // since the last answer ended; 0 while one runs
   bool is_busy() const;

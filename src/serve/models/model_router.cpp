@@ -147,8 +147,16 @@ void ModelRouter::watch_idle() {
         log_info("{} sleeps: nobody asked for it", host->spec().name);
 }
 
-void ModelRouter::set_readiness(std::function<bool()> is_ready) {
-  front_.set_readiness(std::move(is_ready));
+void ModelRouter::set_readiness(std::function<bool()> is_draining) {
+  front_.set_readiness([this, is_draining = std::move(is_draining)]() -> std::string {
+    if (is_draining()) return "the server is shutting down";
+    std::string why_away;
+    for (auto& host : hosts_) {
+      why_away = host->why_away();
+      if (why_away.empty()) break;
+    }
+    return why_away;
+  });
 }
 
 HttpHandler::Admission ModelRouter::admit(const HttpRequest& head) {

@@ -36,7 +36,8 @@ class ModelRouter : public HttpHandler {
   HttpResponse refuse(int status, const std::string& reason) override;
   void finished(const HttpLogEntry& entry) override;
 
-  void set_readiness(std::function<bool()> is_ready);
+  // Ready is who is not draining and can answer for at least one model.
+  void set_readiness(std::function<bool()> is_draining);
   ApiServer& front() { return front_; }
   // A route that needs no model to be loaded.
   void own(const char* method, const std::string& path, Route route, const RouteInfo& info);

@@ -61,7 +61,7 @@ Json show_json(ModelHost& host) {
   auto model = host.running(false);
   if (!model) return shown;
   const ModelInfo& info = model->pipeline->info();
-  const DecoderConfig& config = model->pipeline->engine().decoder().config();
+  const DecoderConfig& config = model->pipeline->engine().model_config();
   const std::string& family = info.architecture;
   shown["details"]["family"] = family;
   shown["details"]["families"] = Json::array({family});

@@ -10,6 +10,7 @@ static constexpr std::string_view kThink = "<think>", kThinkEnd = "</think>";
 ThinkingGate::ThinkingGate(const Config& config, std::shared_ptr<TokenMask> grammar)
     : tokenizer_(config.tokenizer),
       grammar_(std::move(grammar)),
+      began_thinking_(config.is_thinking),
       end_ids_(config.tokenizer.encode("\n</think>\n\n", true)),
       state_(config.is_thinking ? State::kThinking : State::kBefore),
       budget_(config.budget) {

@@ -27,12 +27,18 @@ class ThinkingGate : public TokenMask {
   void accept(int32_t token_id) override;
   bool is_finished() const override;
 
+  // What it was made of, for an engine that makes its own.
+  int32_t budget() const { return budget_; }
+  bool began_thinking() const { return began_thinking_; }
+  const TokenMask* grammar() const { return grammar_.get(); }
+
  private:
   enum class State : uint8_t { kBefore, kThinking, kClosing, kAnswer };
   void count();
 
   const Tokenizer& tokenizer_;
   std::shared_ptr<TokenMask> grammar_;
+  bool began_thinking_;
   std::vector<int32_t> end_ids_;  // of what a budget writes
   State state_;
   int32_t budget_, num_thought_ = 0;

@@ -223,7 +223,7 @@ Json tell_about_tools(const Json& messages, const ToolRequest& request) {
   return out;
 }
 
-std::shared_ptr<const TokenGrammar> compile_tools(GrammarCompiler& compiler, const ToolRequest& request,
+std::shared_ptr<const TokenGrammar> compile_tools(Grammars& compiler, const ToolRequest& request,
                                                   const ToolFormat& format) {
   try {
     return compile_grammar(compiler, {"tools", call_spec(request, format, false)});

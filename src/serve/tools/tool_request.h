@@ -38,7 +38,7 @@ Json tell_about_tools(const Json& messages, const ToolRequest& request);
 // Holds calls in `format`, which can_hold(), to the tools' schemas; with required or named tools there is
 // nothing but calls. Schemas that can not be enforced count as any object unless the tool is strict: then
 // ApiError 400. nullptr: free text.
-std::shared_ptr<const TokenGrammar> compile_tools(GrammarCompiler& compiler, const ToolRequest& request,
+std::shared_ptr<const TokenGrammar> compile_tools(Grammars& compiler, const ToolRequest& request,
                                                   const ToolFormat& format);
 
 }  // namespace turgo
