@@ -50,6 +50,14 @@ class ScratchFile {
   std::string folder_;
 };
 
+Json to_messages(const std::string& text) {
+  try {
+    return read_messages(parse_json(text, "messages_json"));
+  } catch (const Error& error) {  // no file is corrupt
+    fail(ErrorCode::kInvalidArgument, "{}", error.what());
+  }
+}
+
 std::string_view shown_key(const grpc::ServerContextBase& context) {
   auto found = context.client_metadata().find("authorization");
   if (found == context.client_metadata().end()) return "";
@@ -117,8 +125,8 @@ grpc::Status EngineService::guarded(const grpc::ServerContextBase& context, cons
 
 TextStream EngineService::start(const pb::GenerateRequest& r, const std::string& owner, double max_seconds) {
   GenerationConfig config = to_config(r);
-  if (max_seconds > 0)
-    config.max_seconds = config.max_seconds > 0 ? std::min(config.max_seconds, max_seconds) : max_seconds;
+  if (max_seconds > 0 && config.max_seconds == 0) config.max_seconds = max_seconds;
+  if (max_seconds > 0 && config.max_seconds > max_seconds) config.max_seconds = max_seconds;
   if (r.has_grammar()) config.mask = grammars_.compile(to_spec(r.grammar()))->start();
   if (r.has_thinking())
     config.mask = std::make_shared<ThinkingGate>(
@@ -135,8 +143,7 @@ TextStream EngineService::start(const pb::GenerateRequest& r, const std::string&
     case pb::GenerateRequest::kText:
       return pipeline_.generate({Segment::from_text(r.text())}, config, session);
     case pb::GenerateRequest::kMessagesJson: {
-      Json messages = read_messages(parse_json(r.messages_json(), "messages_json"));
-      return pipeline_.chat_from(pipeline_.chat_tokens(messages, {}), config, session);
+      return pipeline_.chat_from(pipeline_.chat_tokens(to_messages(r.messages_json()), {}), config, session);
     }
     default:
       fail(ErrorCode::kInvalidArgument, "prompt: expected token_ids, text or messages_json, got none");
