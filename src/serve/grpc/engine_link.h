@@ -13,9 +13,9 @@
 #include <string>
 #include <thread>
 
-#include "grpc/health/v1/health.grpc.pb.h"
+#include <grpc/health/v1/health.grpc.pb.h>
+#include <turgo/v1/engine.grpc.pb.h>
 #include "serve/grpc/grpc_api.h"
-#include "turgo/v1/engine.grpc.pb.h"
 
 namespace turgo {
 

@@ -11,12 +11,12 @@
 #include <optional>
 #include <string>
 
+#include <turgo/v1/engine.grpc.pb.h>
 #include "pipeline/pipeline.h"
 #include "serve/embeddings/pooling.h"
 #include "serve/grammar/token_grammar.h"
 #include "serve/grpc/worker_threads.h"
 #include "serve/keys.h"
-#include "turgo/v1/engine.grpc.pb.h"
 
 namespace turgo {
 

@@ -5,7 +5,7 @@
 
 #include <grpcpp/support/server_callback.h>
 
-#include "turgo/v1/engine.pb.h"
+#include <turgo/v1/engine.pb.h>
 
 namespace turgo {
 

@@ -6,11 +6,11 @@
 
 #include <optional>
 
+#include <turgo/v1/engine.pb.h>
 #include "engine/engine.h"
 #include "pipeline/generation_config.h"
 #include "pipeline/text_stream.h"
 #include "serve/grammar/token_grammar.h"
-#include "turgo/v1/engine.pb.h"
 
 namespace turgo {
 
