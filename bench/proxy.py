@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The request distributor's promises, measured: three hosts and two models in network namespaces of this machine.
 
-usage (as root): bench/proxy.py [--only balance,affinity,kill,stop,slow,rolling,disk,overhead]
+usage (as root): bench/proxy.py [--only balance,affinity,kill,stop,halfopen,slow,rolling,disk,overhead]
 Needs iproute2, build/bin/turgo and build/test/tests/tools/{fake_node,http_load}. The nodes are fake: a service time, slots and a
 prefix cache, no model. All traffic stays in the namespaces turgo-px and turgo-h1 to turgo-h3, which are deleted at the end.
 """
@@ -264,6 +264,34 @@ async def stop():
                 "statuses": count(answers, "status"), "slowest_ms": round(1e3 * max(a["seconds"] for a in answers))}
 
 
+async def halfopen():
+    """The cable of a node is pulled: kept connections stay open, and nothing comes back on them, not even an RST."""
+    nodes = [Node(host, 9000, model="small", delay_ms=5, tokens=60, token_ms=50) for host in (1, 2, 3)]
+    with cluster("min_expected_latency", nodes, "--timeout", "3"):
+        client = Client()
+        streams = [asyncio.create_task(client.complete(stream=True)) for _ in range(12)]
+        traffic = asyncio.create_task(open_loop(lambda i: client.complete(), 100, 14))
+        await asyncio.sleep(1)
+        sh("nsenter --net=/run/netns/turgo-px ip link set v1 down")
+        cut = time.monotonic()
+
+        async def wait_for(state):
+            begin = time.monotonic()
+            while (await client.nodes())[nodes[0].url]["state"] != state:
+                await asyncio.sleep(0.02)
+            return round(time.monotonic() - begin, 2)
+        ejected = await wait_for("down")
+        await asyncio.sleep(3)
+        sh("nsenter --net=/run/netns/turgo-px ip link set v1 up")
+        back = await wait_for("up")
+        answers, ended = await traffic, await asyncio.gather(*streams)
+        late = [a for a in answers if a["begin"] > cut + ejected]
+        return {"ejected_after_s": ejected, "back_after_s": back, "statuses": count(answers, "status"),
+                "slowest_ms": round(1e3 * max(a["seconds"] for a in answers)), "slowest_after_ejection_ms": round(1e3 * max(a["seconds"] for a in late)),
+                "streams": len(ended), "streams_ended_well": sum(e["text"].endswith(b"data: [DONE]\n\n") and b'"error"' not in e["text"] for e in ended),
+                "streams_with_error_event": sum(b'"upstream_' in e["text"] for e in ended)}
+
+
 async def slow():
     out = {}
     for strategy in ("random", "min_expected_latency", "min_observed_latency", "cache_aware"):
@@ -337,7 +365,7 @@ async def overhead():
         return out
 
 
-SECTIONS = {f.__name__: f for f in (balance, affinity, kill, stop, slow, rolling, disk, overhead)}
+SECTIONS = {f.__name__: f for f in (balance, affinity, kill, stop, halfopen, slow, rolling, disk, overhead)}
 
 
 def main():

@@ -1,5 +1,7 @@
 // `turgo serve api_server`: the model behind HTTP, with LMDeploy 0.3.0's flags.
 #include <malloc.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -11,6 +13,7 @@
 #include "apps/sd_notify.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "serve/lmdeploy/terminate.h"
 #include "serve/models/model_router.h"
 #include "serve/observe/observability.h"
 #include "serve/proxy/registrar.h"
@@ -29,7 +32,7 @@ struct ServeApi {
   ApiConfig api;
   ObserveConfig observe;
   PipelineConfig pipeline;
-  bool allow_credentials = false, ssl = false, no_web = false;
+  bool allow_credentials = false, ssl = false, no_web = false, allow_terminate_by_client = false;
   RegistrarConfig registrar;
   std::vector<std::string> allow_methods, allow_headers, adapters;
   std::string qos_config_path, meta_instruction, cap, config;
@@ -126,6 +129,8 @@ void fill(ServeApi& o, OptionList& list) {
   list.add("allow_credentials", &o.allow_credentials, "accepted: keys travel in a header, not in cookies");
   list.add("allow_methods", &o.allow_methods, "accepted: the methods of the routes").label("METHOD");
   list.add("allow_headers", &o.allow_headers, "accepted: the headers of the routes").label("HEADER");
+  list.add("allow_terminate_by_client", &o.allow_terminate_by_client,
+           "GET /terminate ends the server, as SIGTERM does; /nodes/terminate of a distributor asks it");
   list.add("ssl", &o.ssl, "TLS; SIGHUP reads certificate and key again");
   list.add("ssl_certfile", &o.http.ssl_certfile, "PEM certificate; --ssl alone takes $SSL_CERTFILE")
       .label("FILE");
@@ -250,6 +255,9 @@ int run(const ServeApi& o) {
     } catch (const EngineAway& error) {
       log_warning("{}; requests are answered 503 until it is there", error.what());
     }
+  add_terminate_route(handler, o.allow_terminate_by_client
+                                   ? std::function<void()>([] { kill(getpid(), SIGTERM); })
+                                   : nullptr);
   Observability observability(o.observe, handler.front());
   http.on_reload = [&] {
     observability.reopen();

@@ -473,3 +473,18 @@ def test_the_server_registers_itself_and_leaves(start, start_server):
     assert proxy.request("GET", "/v1/responses/resp_none")[0] == 404
     assert server.stop() == 0
     until(lambda: not proxy.status())
+
+
+def test_the_operator_ends_a_server(start, start_server):
+    proxy = start.proxy(wait=False)
+    willing, unwilling = start_server("--allow-terminate-by-client", "--session-len", "512"), start_server("--session-len", "512")
+    for server in (willing, unwilling):
+        assert proxy.operate("/nodes/add", {"url": server.url})[0] == 200
+    assert willing.get("/terminate", headers={"Sec-Fetch-Site": "cross-site"})[0] == 403
+    assert proxy.operate("/nodes/terminate", {"node_url": willing.url}) == (200, {"success": True})
+    assert willing.process.wait(timeout=20) == 0
+    status, body = proxy.operate("/nodes/terminate", {"node_url": unwilling.url})
+    assert status == 502 and body["error"]["code"] == "node_refused" and unwilling.process.poll() is None
+    assert unwilling.get("/terminate")[0] == 403 and proxy.status() == {}
+    willing.process.stdout.close(), willing.process.stderr.close()
+    assert unwilling.stop() == 0
