@@ -1,12 +1,15 @@
 """`turgo serve engine`: every call of proto/turgo/v1/engine.proto, and `serve api_server --engine` while its engine is killed, stopped,
 drained, replaced."""
 import json
+import shutil
 import signal
 import subprocess
 import threading
 import time
 
 import pytest
+import tokenizers
+from conftest import Server
 from grpc_client import ROOT, Client, code_of, text_of
 
 PROMPT = "The capital of France is"
@@ -292,3 +295,21 @@ def test_a_build_without_grpc_says_so(turgo, model, program, grpc_program):
     for arguments in (["serve", "engine", model], ["serve", "api_server", "--engine", "grpc://localhost:1"]):
         done = turgo(*arguments)
         assert done.returncode != 0 and "no gRPC" in done.stderr
+
+
+def test_the_files_of_a_folder_pass_too(start_engine, start_over, grpc_program, tmp_path):
+    folder = tmp_path / "tiny"
+    shutil.copytree(ROOT / "tests/goldens/models/llama_gqa", folder, ignore=shutil.ignore_patterns("golden.json", "logits.npy"))
+    letters = ["<unk>", "<s>", "</s>", *(chr(c) for c in range(ord("A"), ord("z") + 1)), " ", ",", "."]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({c: i for i, c in enumerate(letters[:64])}, [], unk_token="<unk>"))
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }},{% endfor %}")
+    engine = start_engine(model=str(folder))
+    apart, together = start_over(engine), Server(grpc_program, str(folder))
+    for path, body in (("/v1/completions", {"prompt": "Hello", "max_tokens": 20, "temperature": 0, "ignore_eos": True}),
+                       ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9, "temperature": 0, "ignore_eos": True})):
+        (status, one), (other_status, other) = apart.post(path, body), together.post(path, body)
+        assert status == other_status == 200 and one["choices"] == other["choices"] and one["usage"] == other["usage"]
+    assert apart.post("/v1/embeddings", {"input": "Hi"})[1]["data"] == together.post("/v1/embeddings", {"input": "Hi"})[1]["data"]
+    assert apart.stop() == together.stop() == engine.stop() == 0

@@ -256,7 +256,8 @@ VALUES = {  # G59: what H47 to H63 send over HTTP
              ({"text": "e" + "\u0301" * 100_000}, ["OUT_OF_RANGE"]), ({"text": "a\0b", "max_new_tokens": 1}, ["OK"])],
     "messages": [({"text": None, "messages_json": v}, BAD) for v in ("{}", "null", "7", "[]", "[1]", '[{"role": "user", "content": null}]', "[" * 100_000, "{")],
     "grammar": [({"grammar": {"kind": k, "text": t}}, ["INVALID_ARGUMENT", "OUT_OF_RANGE"])
-                for k, t in ((0, "x"), (99, "x"), (1, '{"type": "nope"}'), (1, "{"), (3, "("), (3, "(?<=x)*"), (4, "("), (4, 'root ::= undefined'), (1, "x" * 300_000))],
+                for k, t in ((0, "x"), (99, "x"), (1, '{"type": "nope"}'), (1, "{"), (3, "("), (3, "(?<=x)*"), (4, "("), (4, 'root ::= undefined'), (1, "x" * 300_000))]
+               + [({"grammar": {"kind": 3, "text": "a+"}, "ignore_eos": True}, BAD)],
     "thinking": [({"thinking": {"budget": v}, "max_new_tokens": 2}, ["OK"]) for v in (-1, -2**31, 2**31 - 1)],
     "session": [({"session_id": "x" * 100_000}, BAD), ({"session_id": "s", "step": 5}, BAD), ({"session_id": "s", "step": -7}, BAD), ({"owner": "x" * 300}, BAD)],
     "seconds": [({"max_seconds": v}, BAD) for v in (-1, float("nan"), float("-inf"))],

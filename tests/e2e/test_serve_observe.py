@@ -191,7 +191,8 @@ def test_metrics(start_server):
         assert values[name + 'request_success_total{engine="0",model_name="smollm2",finished_reason="length"}'] == 2
     assert values['turgo:errors_total{kind="invalid_value"}'] == 1 and values['turgo:errors_total{kind="unknown_route"}'] == 1
     assert values['turgo:answers_begun_total{model_name="smollm2"}'] == values['turgo:answers_ended_total{model_name="smollm2"}'] == 2
-    assert values["process_resident_memory_bytes"] > 5e7 and values["process_open_fds"] > 5
+    resident = 1024 * int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{server.process.pid}/status").read()).group(1))
+    assert abs(values["process_resident_memory_bytes"] - resident) < 0.2 * resident and values["process_open_fds"] > 5
     assert server.stop() == 0
 
 

@@ -127,6 +127,8 @@ TextStream EngineService::start(const pb::GenerateRequest& r, const std::string&
   GenerationConfig config = to_config(r);
   if (max_seconds > 0 && config.max_seconds == 0) config.max_seconds = max_seconds;
   if (max_seconds > 0 && config.max_seconds > max_seconds) config.max_seconds = max_seconds;
+  if (r.has_grammar() && config.ignore_eos)
+    fail(ErrorCode::kInvalidArgument, "ignore_eos: does not go with a grammar, which says where answers end");
   if (r.has_grammar()) config.mask = grammars_.compile(to_spec(r.grammar()))->start();
   if (r.has_thinking())
     config.mask = std::make_shared<ThinkingGate>(
