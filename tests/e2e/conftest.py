@@ -7,6 +7,8 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -153,6 +155,13 @@ class ApartServer(Server):
         own = [part for at, flag in enumerate(flags) if flag in self.ENGINE_FLAGS for part in flags[at:at + 2]]
         self.engine = Engine(program, model, *own)
         super().__init__(program, self.engine.url, *flags)
+        threading.Thread(target=self._end_engine, daemon=True).start()
+
+    def _end_engine(self):
+        """However the server ends, also by the hand of a test."""
+        while self.process.poll() is None:
+            time.sleep(0.2)
+        self.engine.process.terminate()
 
     def stop(self):
         code = super().stop()
