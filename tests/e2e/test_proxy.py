@@ -6,12 +6,14 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import socket
 import socketserver
 import subprocess
 import threading
 import time
+import types
 import urllib.error
 import urllib.request
 
@@ -76,6 +78,11 @@ def start(program):
                 command += ["--" + name.replace("_", "-"), str(value)]
             running.append(Process(command, "listening"))
             return running[-1]
+
+        @staticmethod
+        def keep(process):
+            running.append(process)
+            return process
 
         @staticmethod
         def proxy(*nodes, flags=(), wait=True, **more):
@@ -251,6 +258,54 @@ def test_a_stopped_node_is_out_within_three_seconds_and_comes_back(start):
     nodes[0].process.send_signal(signal.SIGCONT)
     until(lambda: proxy.status()[nodes[0].url]["state"] == "up", 5)
     until(lambda: proxy.complete()[1]["node"] == "a")
+
+
+@pytest.fixture()
+def far():
+    """A network namespace behind a cable: far.address, far.run = the words in front of a command there, far.pull(), far.plug()."""
+    name, outer, inner = f"turgo-{os.getpid()}", f"tf{os.getpid()}", "eth0"
+    address, near = "10.88.77.2", "10.88.77.1"
+
+    def ip(*words):
+        return subprocess.run(["ip", *words], capture_output=True).returncode == 0
+
+    if not (shutil.which("ip") and ip("netns", "add", name)):
+        pytest.skip("network namespaces need root and iproute2")
+    try:
+        if not (ip("link", "add", outer, "type", "veth", "peer", "name", inner, "netns", name) and ip("addr", "add", f"{near}/30", "dev", outer)
+                and ip("link", "set", outer, "up") and ip("-n", name, "addr", "add", f"{address}/30", "dev", inner)
+                and ip("-n", name, "link", "set", inner, "up")):
+            pytest.skip("this machine has no veth devices")
+        yield types.SimpleNamespace(address=address, run=["ip", "netns", "exec", name], pull=lambda: ip("-n", name, "link", "set", inner, "down"),
+                                    plug=lambda: ip("-n", name, "link", "set", inner, "up"))
+    finally:
+        ip("netns", "del", name)
+
+
+def test_a_connection_that_is_half_open(start, far):
+    """A node's cable is pulled: its connections stay open, and nothing comes back on them, not even an RST."""
+    tool = pathlib.Path(os.environ["TURGO_BUILD_DIR"]) / "tests/tools/fake_node"
+    node = start.keep(Process([*far.run, str(tool), "--address", far.address, "--model", "small,far", "--name", "a", "--tokens", "1000", "--token-ms", "20"],
+                              "listening"))
+    node.url = f"http://{far.address}:{node.port}"
+    good = start.node(name="b")
+    proxy = start.proxy(node.url, good, flags=["--timeout", "2", "--connect-timeout", "1"])
+    until(lambda: {proxy.complete()[1]["node"] for _ in range(2)} == {"a", "b"})  # each has kept connections
+    request = urllib.request.Request(proxy.url + "/v1/completions", json.dumps({"model": "far", "stream": True}).encode(),
+                                     {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as stream, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        stream.readline()
+        assert far.pull()
+        cut = time.monotonic()
+        answers = [pool.submit(proxy.complete) for _ in range(8)]
+        assert all(one.result()[0] == 200 and one.result()[1]["node"] == "b" for one in answers)  # tried again on the other node
+        until(lambda: proxy.status()[node.url]["state"] == "down", 10)
+        assert proxy.complete()[1]["node"] == "b"
+        assert '"upstream_' in stream.read().decode() and time.monotonic() - cut < 15
+    assert proxy.complete("far")[0] == 503
+    assert far.plug()
+    until(lambda: proxy.status()[node.url]["state"] == "up", 15)
+    assert proxy.complete("far")[0] == 200
 
 
 MALFORMED = {
