@@ -14,7 +14,7 @@ LAYERS = {
     "apps": 9,
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
-TEST_SUFFIX = re.compile(r"_(test|bench|fuzz)\.cpp$")
+TEST_SUFFIX = re.compile(r"_(test|bench|fuzz)\.cpp$|_test_\w+\.h$")  # tests, and headers that only they include
 
 
 def main() -> int:
