@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
 """What the Python package costs, on this machine:
 
-    build/python-venv/bin/python bench/python.py MODEL [--only import ready batch leak]
+    build/python-venv/bin/python bench/python.py MODEL [--only import ready interrupt batch leak install]
 
-import   time and memory of `import turgo` in fresh interpreters (limits: 150 ms, 40 MB)
-ready    pipeline(MODEL) until it can answer, page cache warm (300 ms)
-batch    16 prompts through pipe() and stream_infer() beside C++ alone in the same run, interleaved (3 %)
-leak     resident memory per create/destroy of a pipeline, slope over the last half (10 KB)
+import     time and memory of `import turgo` in fresh interpreters (limits: 150 ms, 40 MB)
+ready      pipeline(MODEL) until it can answer, page cache warm (300 ms)
+interrupt  from SIGINT to KeyboardInterrupt in pipe() and in stream_infer() (200 ms)
+batch      16 prompts through pipe() and stream_infer() beside C++ alone in the same run, interleaved (3 %)
+leak       resident memory per create/destroy of a pipeline, slope over the last half (10 KB)
+install    `pip install .` into a new virtual environment, from no build folder and a warm ccache (180 s), only if asked for
 """
 import argparse
-import json
 import os
+import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 MEASURE_IMPORT = """
@@ -32,6 +36,22 @@ for _ in range(5):
     pipe.close()
 print(*times)
 """
+MEASURE_INTERRUPT = """
+import os, signal, sys, threading, time, turgo
+pipe = turgo.pipeline(sys.argv[1])
+options = {"max_new_tokens": 4000, "ignore_eos": True}
+for call in [lambda: pipe(["Count."] * 4, **options), lambda: list(pipe.stream_infer(["Count."] * 4, **options))] * 5:
+    pressed = []
+    def press():
+        time.sleep(0.3)
+        pressed.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=press).start()
+    try:
+        call()
+    except KeyboardInterrupt:
+        print(1000 * (time.perf_counter() - pressed[0]))
+"""
 
 
 def fresh(code, *words):
@@ -48,6 +68,12 @@ def measure_import(_):
 def measure_ready(args):
     times = fresh(MEASURE_READY, args.model)
     return {"ready ms": statistics.median(times)}, {"ready ms": 300}
+
+
+def measure_interrupt(args):
+    times = fresh(MEASURE_INTERRUPT, args.model)
+    assert len(times) == 10
+    return {"Ctrl-C ms, median": statistics.median(times), "Ctrl-C ms, worst": max(times)}, {"Ctrl-C ms, worst": 200}
 
 
 def measure_batch(args):
@@ -108,10 +134,26 @@ def measure_leak(args):
     return {"leak KB per cycle": slope}, {"leak KB per cycle": 10}
 
 
+def measure_install(_):
+    """With build isolation, as people type it: what includes nanobind's headers is compiled anew, the rest is in ccache."""
+    root = pathlib.Path(__file__).resolve().parents[1]
+    build = root / "build" / "install"  # as deep as build/skbuild: ccache may know include paths as relative ones
+    with tempfile.TemporaryDirectory() as folder:
+        python = f"{folder}/venv/bin/python"
+        subprocess.run([sys.executable, "-m", "venv", f"{folder}/venv"], check=True)
+        shutil.rmtree(build, ignore_errors=True)
+        start = time.perf_counter()
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-C", f"build-dir={build}", root], check=True)
+        seconds = time.perf_counter() - start
+        shutil.rmtree(build)
+        subprocess.run([python, "-c", "import turgo"], check=True, cwd=folder)
+    return {"pip install . s": seconds}, {"pip install . s": 180}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--only", nargs="*", default=["import", "ready", "batch", "leak"])
+    parser.add_argument("--only", nargs="*", default=["import", "ready", "interrupt", "batch", "leak"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cycles", type=int, default=1000)
     args = parser.parse_args()

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 def run(package_python, name, *arguments, more_path=()):
@@ -47,6 +48,16 @@ def test_openai_client(package_python, model):
     site = subprocess.run([sys.executable, "-c", "import openai; print(openai.__path__[0])"], capture_output=True, text=True)
     packages = str(pathlib.Path(site.stdout.strip()).parent)  # openai is this environment's
     assert len(run(package_python, "openai_client.py", model, more_path=[packages])) > 10
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_code_of_the_pages(package_python, model, tmp_path, page):
+    (tmp_path / "model.gguf").symlink_to(model)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+    assert blocks
+    for block in blocks:
+        done = subprocess.run([package_python, "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
 def test_types(package_python):

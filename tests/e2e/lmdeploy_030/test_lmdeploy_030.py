@@ -44,8 +44,10 @@ def run(name, environment):
 
 
 def assert_text(text):
-    assert len(text.strip()) > 10 and "\ufffd" not in text
-    assert not re.search(r"<\|?\w+\|?>|\[INST\]|<s>", text), text
+    """Sampled, as the scripts have it. (What is read was decoded strictly. U+FFFD is no fault: a model of 135 M parameters writes
+    broken bytes in Chinese, and an answer may be cut inside a character.)"""
+    assert len(text.strip()) > 10
+    assert not re.search(r"<\|\w+\|>|\[INST\]|</?s>", text), text
 
 
 def test_environment_knows_no_other_package(package_python, environment):
@@ -56,15 +58,30 @@ def test_environment_knows_no_other_package(package_python, environment):
     assert re.fullmatch(r"lmdeploy 0\.3\.0 \(turgo \d+\.\d+\.\d+\)\n", done.stdout)
 
 
-@pytest.mark.parametrize("name", ["pipeline.py", "pipeline_engine_config.py", "pipeline_generation_config.py"])
-def test_pipeline(name, environment):
-    out, error = run(name, environment)
+def answers_of(out):
     texts = re.findall(r"Response\(text=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")", out)
     assert len(texts) == 2
     for text in texts:
         assert_text(text)
+
+
+@pytest.mark.parametrize("name", ["pipeline.py", "pipeline_engine_config.py", "pipeline_generation_config.py"])
+def test_pipeline(name, environment):
+    out, error = run(name, environment)
+    answers_of(out)
     is_int8 = "quant_policy 4 is the int8 KV cache of 0.3.0" in error
     assert is_int8 == ("generation" in name) and error.count("\n") == is_int8
+
+
+def test_pipeline_of_an_awq_folder(environment, tmp_path):
+    """As `lmdeploy lite auto_awq` makes one; LMDeploy's own procedure, since our search takes ten times as long."""
+    flags = ["--calib-samples", "2", "--calib-seqlen", "64", "--w-group-size", "64", "--procedure", "lmdeploy", "--no-check"]
+    done = subprocess.run(["lmdeploy", "lite", "auto_awq", environment["MODEL"], "--work-dir", tmp_path / "awq", *flags], env=environment,
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    out, error = run("pipeline_awq.py", {**environment, "MODEL": str(tmp_path / "awq")})
+    answers_of(out)
+    assert error == ""
 
 
 def test_serve_and_client(environment):
