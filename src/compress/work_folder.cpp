@@ -1,5 +1,9 @@
 #include "compress/work_folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -21,7 +25,7 @@ namespace fs = std::filesystem;
        quote(path.string(), 200), e.message(), full ? "; free some space and try again" : "");
 }
 
-void remove_all(const fs::path& path) {
+void remove_tree(const fs::path& path) {
   std::error_code e;
   fs::remove_all(path, e);
   if (e) fail_path("remove", path, e);
@@ -66,15 +70,34 @@ WorkFolder::WorkFolder(std::string target, const std::string& source, bool force
   if (!parent.empty() && !fs::is_directory(parent, e))
     fail(ErrorCode::kNotFound, "--work-dir {}: expected its parent to be a folder, there is none",
          quote(target_, 200));
+  fs::create_directories(folder_, e);
+  if (e) fail_path("create", folder_, e);
+  lock();
   const std::string progress = folder_ + "/progress.json";
   if (fs::exists(progress, e)) {
     Json saved = parse_json_file(progress, size_t{64} << 20);
     if (saved.is_object() && saved.value("identity", Json()) == identity_ && saved.contains("layers"))
       for (const Json& report : saved["layers"]) reports_.push_back(report);
   }
-  if (reports_.empty()) remove_all(folder_);
-  fs::create_directories(folder_, e);
-  if (e) fail_path("create", folder_, e);
+  if (!reports_.empty()) return;
+  std::vector<fs::path> left;
+  for (const auto& entry : fs::directory_iterator(folder_, e)) left.push_back(entry.path());
+  for (const fs::path& path : left) remove_tree(path);
+}
+
+WorkFolder::~WorkFolder() {
+  if (lock_ >= 0) close(lock_);
+}
+
+// On the folder itself: the system lets it go when the process ends, however that happens.
+void WorkFolder::lock() {
+  lock_ = open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_ >= 0 && flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  const std::error_code e(errno, std::generic_category());
+  if (e != std::errc::operation_would_block) fail_path("lock", folder_, e);
+  fail(ErrorCode::kInvalidArgument,
+       "--work-dir {}: another run is at work there ({}); wait for it or give another place",
+       quote(target_, 200), quote(folder_, 200));
 }
 
 std::string WorkFolder::layer_path(int layer) const {
@@ -123,16 +146,16 @@ void WorkFolder::for_each_tensor(int layer, const std::function<void(const RawTe
 
 void WorkFolder::finish(const std::function<void(const std::string& path)>& write) {
   const std::string made = folder_ + "/result";
-  remove_all(made);
+  remove_tree(made);
   write(made);
   std::error_code e;
   if (fs::exists(target_, e)) {
     const std::string old = folder_ + "/replaced";
-    remove_all(old);
+    remove_tree(old);
     rename(target_, old);
   }
   rename(made, target_);
-  remove_all(folder_);
+  remove_tree(folder_);
 }
 
 }  // namespace turgo

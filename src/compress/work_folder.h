@@ -18,9 +18,13 @@ class WorkFolder {
  public:
   // `target`: the folder or file that will appear. `identity`: everything that decides the result (recipe,
   // source's fingerprint, calibration ids); a partial folder with another identity is started afresh. Throws
-  // Error{kInvalidArgument} if `target` exists and `force` is not set, or if it is the source or holds it,
-  // also by way of links; Error{kNotFound, kIo, kResourceExhausted}.
+  // Error{kInvalidArgument} if `target` exists and `force` is not set, if it is the source or holds it, also
+  // by way of links, or if another run is at work there; Error{kNotFound, kIo, kResourceExhausted}.
   WorkFolder(std::string target, const std::string& source, bool force, Json identity);
+
+  ~WorkFolder();
+  WorkFolder(const WorkFolder&) = delete;
+  WorkFolder& operator=(const WorkFolder&) = delete;
 
   int num_done() const { return static_cast<int>(reports_.size()); }  // layers
   const std::vector<Json>& reports() const { return reports_; }  // of the layers done, for the final report
@@ -39,9 +43,11 @@ class WorkFolder {
  private:
   std::string layer_path(int layer) const;
   void save_progress() const;
+  void lock();
 
   std::string target_, folder_;
   bool force_;
+  int lock_ = -1;
   Json identity_;
   std::vector<Json> reports_;
 };

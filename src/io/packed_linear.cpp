@@ -376,10 +376,13 @@ bool Joiner::join_compressed(const RawTensor& t, PackedLinear& p) {
   p.zeros = find(base_ + ".weight_zero_point");
   p.n = t.shape[0];
   p.k = size[1];
-  if (size[0] != p.n || p.k < 1 || p.k > t.shape[1] * 8)
+  if (size[0] != p.n || p.k < 1 || p.k > t.shape[1] * 16)
     bad(shape.name, fmt::format("[{}, {}] does not fit {} of {}", size[0], size[1], t.shape.str(), t.name));
-  p.bits = t.shape[1] == (p.k + 7) / 8 ? 4 : t.shape[1] == (p.k + 3) / 4 ? 8 : 0;
-  if (p.bits == 0) bad(t.name, fmt::format("{} words do not hold {} codes of 4 or 8 bits", t.shape[1], p.k));
+  p.bits = 0;
+  for (int bits : {2, 3, 4, 8})
+    if (t.shape[1] == (p.k * bits + 31) / 32) p.bits = bits;
+  if (p.bits == 0)
+    bad(t.name, fmt::format("{} words do not hold {} codes of 2, 3, 4 or 8 bits", t.shape[1], p.k));
   settle_groups(scales.shape.rank == 2 ? scales.shape[1] : 0, scales, p);
   expect_scales(scales, Shape{p.n, p.num_groups});
   if (p.zeros && p.zeros->dtype == DType::kI8) {

@@ -132,6 +132,8 @@ CASES = {
     "ct_w4_asymmetric": (pack_quantized, dict(bits=4, group=64, symmetric=False), compressed("pack-quantized")),
     "ct_w4_plain_zero": (pack_quantized, dict(bits=4, group=32, symmetric=False, plain_zero=True), compressed("pack-quantized")),
     "ct_w4_g_idx": (pack_quantized, dict(bits=4, group=32, symmetric=True, act_order=True), compressed("pack-quantized")),
+    "ct_w3": (pack_quantized, dict(bits=3, group=64, symmetric=False), compressed("pack-quantized")),
+    "ct_w2": (pack_quantized, dict(bits=2, group=32, symmetric=True), compressed("pack-quantized")),
     "ct_w8": (pack_quantized, dict(bits=8, group=128, symmetric=True), compressed("pack-quantized")),
     "ct_w8a8": (int_quantized, dict(bits=8, group=-1, symmetric=True, halve=True), compressed("int-quantized")),
     "smooth_quant": (smooth, dict(bits=8, group=-1, symmetric=True, full=True), {"quant_method": "smooth_quant", "quant_dtype": "int8"}),
