@@ -45,14 +45,15 @@ def shared_run(calibration: str, text: str, length: int = RUN) -> str:
 
 def rows():
     """name -> (what it says in the table, `turgo lite` arguments or None, evaluation flags)"""
-    grid = {"4": "64", "3": "64", "2": "64"}
     table = {}
-    for bits, group in [("3", "64"), ("4", "64"), ("2", "64")]:
-        flags = ["--w-bits", bits, "--w-group-size", group, "--export", "gptq"]
-        for key, label, command in [("rtn", "RTN", ["rtn"]), ("gptq", "GPTQ", ["auto_gptq"]), ("awq", "AWQ", ["auto_awq"]),
-                                    ("lmdeploy", "AWQ, LMDeploy's procedure", ["auto_awq", "--procedure", "lmdeploy"])]:
-            if bits in grid and not (key == "lmdeploy" and bits == "2"):
-                table[f"{key}_w{bits}"] = (f"W{bits}g{group} {label}", command + flags, [])
+    for bits in ("4", "3", "2"):
+        flags = ["--w-bits", bits, "--w-group-size", "64", "--export", "gptq"]
+        for key, label, command in [("rtn", "RTN", ["rtn"]), ("awq", "AWQ", ["auto_awq"]),
+                                    ("lmdeploy", "AWQ, LMDeploy's procedure", ["auto_awq", "--procedure", "lmdeploy"]),
+                                    ("gptq", "GPTQ, text of the model's own", ["auto_gptq", "--calib-dataset", "generated"]),
+                                    ("gptq_tales", "GPTQ", ["auto_gptq"])]:
+            if bits != "2" or key in ("rtn", "awq", "gptq"):
+                table[f"{key}_w{bits}"] = (f"W{bits}g64 {label}", command + flags, [])
     for key, label, command in [("naive", "W8A8 naive", ["rtn", "--w-bits", "8", "--w-group-size", "-1", "--w-sym", "--export", "compressed-tensors"]),
                                 ("smooth", "W8A8 SmoothQuant", ["smooth_quant"])]:
         table[f"{key}_w8a8"] = (label, command, ["--precision", "int8"])

@@ -46,7 +46,7 @@ void add_common(LiteFlags& o, OptionList& list) {
 
 void add_calibration(LiteFlags& o, OptionList& list) {
   list.add("calib_dataset", &o.calib_dataset,
-           "text or .jsonl file, or wikitext2, ptb, c4, pileval from the cache")
+           "text or .jsonl file; wikitext2, ptb, c4, pileval from the cache; generated: the model writes it")
       .label("FILE")
       .shown_default("bundled tales");
   list.add("calib_samples", &o.calib_samples, "samples").range(1, 1 << 20).label("N");

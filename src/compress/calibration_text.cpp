@@ -31,7 +31,7 @@ std::string resolve(const std::string& dataset) {
   if (std::ranges::find(kNames, dataset) == std::end(kNames))
     fail(ErrorCode::kNotFound,
          "--calib-dataset {}: no such file; expected a text or .jsonl file, or one of wikitext2, ptb, c4, "
-         "pileval",
+         "pileval, generated",
          quote(dataset, 200));
   for (const char* suffix : {".txt", ".jsonl"}) {
     std::string path = cache_folder() + "/" + dataset + suffix;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "compress/generated_text.h"
 #include "compress/self_check.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -199,7 +200,8 @@ CompressionReport run_compression(CompressionJob job) {
            quote(job.model, 200));
     CalibrationRequest request = job.calibration;
     request.num_samples += 5;  // the end is held out
-    samples = read_calibration(request, *tokenizer);
+    samples = request.dataset == kGeneratedDataset ? generate_calibration(job.model, request, job.threads)
+                                                   : read_calibration(request, *tokenizer);
     held_out = hold_out(samples);
     samples.num_asked = job.calibration.num_samples;
     if (static_cast<int>(samples.ids.size()) > job.calibration.num_samples)
