@@ -47,6 +47,19 @@ int64_t find_block(const std::byte* row, int64_t n, int64_t block_size,
   return -1;
 }
 
+// An f32 scale may be finite and its products not.
+int64_t find_w8(const std::byte* row, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64, row += sizeof(BlockW8)) {
+    BlockW8 b;
+    std::memcpy(&b, row, sizeof b);
+    int largest = 1;  // a scale alone must be finite too
+    for (int8_t q : b.qs) largest = largest < q ? q : largest < -q ? -q : largest;
+    const float product = b.d * static_cast<float>(largest);
+    if (find_plain<uint32_t, 0x7f800000>(reinterpret_cast<const std::byte*>(&product), 1) >= 0) return i;
+  }
+  return -1;
+}
+
 }  // namespace
 
 int64_t first_not_finite(DType dtype, const void* row, int64_t n) {
@@ -89,9 +102,7 @@ int64_t first_not_finite(DType dtype, const void* row, int64_t n) {
     case DType::kW2G32:
       return find_block<BlockW2>(bytes, n, 32, {0, 2});
     case DType::kW8G64:
-      for (int64_t i = 0; i < n; i += 64)
-        if (find_plain<uint32_t, 0x7f800000>(bytes + row_bytes(dtype, i), 1) >= 0) return i;
-      return -1;
+      return find_w8(bytes, n);
     case DType::kI32:
     case DType::kI64:
     case DType::kI8:
