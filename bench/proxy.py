@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The request distributor's promises, measured: three hosts and two models in network namespaces of this machine.
 
-usage (as root): bench/proxy.py [--only balance,affinity,kill,stop,halfopen,slow,rolling,disk,overhead]
+usage (as root): bench/proxy.py [--only balance,affinity,prefix,kill,stop,halfopen,slow,rolling,disk,overhead]
 Needs iproute2, build/bin/turgo and build/test/tests/tools/{fake_node,http_load}. The nodes are fake: a service time, slots and a
 prefix cache, no model. All traffic stays in the namespaces turgo-px and turgo-h1 to turgo-h3, which are deleted at the end.
 """
@@ -220,6 +220,34 @@ async def affinity():
     return out
 
 
+def shared_prefixes(seed, num_groups=48, num_prompts=16):
+    """One question behind one of 48 documents of 8 KB, as SGLang's generated-shared-prefix benchmark has it: 1,536 chunks of documents."""
+    rng = random.Random(seed)
+
+    def words(size):
+        return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz ") for _ in range(size))
+    documents = [words(8192) for _ in range(num_groups)]
+    order = [g for g in range(num_groups) for _ in range(num_prompts)]
+    rng.shuffle(order)
+    return [documents[g] + words(400) for g in order]
+
+
+async def prefix():
+    """Three nodes that hold 40 % of the documents each."""
+    out, prompts = {}, shared_prefixes(2)
+    for strategy in ("random", "min_expected_latency", "cache_aware"):
+        nodes = [Node(host, 9000, model="small", cache_chunks=640, prefill_us=200, delay_ms=2, slots=8) for host in (1, 2, 3)]
+        with cluster(strategy, nodes):
+            client = Client()
+            answers = await closed_loop(lambda i: client.complete(prompt=prompts[i]), len(prompts), 8)
+            assert count(answers, "status") == {200: len(prompts)}
+            stats = [json.loads((await Client(node.address, node.port).request("GET", "/stats"))[1]) for node in nodes]
+            out[strategy] = {"hit_rate": round(sum(s["hits"] for s in stats) / sum(s["chunks"] for s in stats), 3), "requests": [s["requests"] for s in stats],
+                             "p50_ms": round(1e3 * sorted(a["seconds"] for a in answers)[len(answers) // 2], 1)}
+    out["hit_rate_over_random"] = round(out["cache_aware"]["hit_rate"] / out["random"]["hit_rate"], 2)
+    return out
+
+
 async def kill():
     nodes = [Node(host, 9000, model="small", delay_ms=20, tokens=50, token_ms=40) for host in (1, 2, 3)]
     with cluster("min_expected_latency", nodes):
@@ -365,7 +393,7 @@ async def overhead():
         return out
 
 
-SECTIONS = {f.__name__: f for f in (balance, affinity, kill, stop, halfopen, slow, rolling, disk, overhead)}
+SECTIONS = {f.__name__: f for f in (balance, affinity, prefix, kill, stop, halfopen, slow, rolling, disk, overhead)}
 
 
 def main():
