@@ -19,7 +19,7 @@ void fill_common(OutlierFlags& o, OptionList& list) {
   list.add("work_dir", &o.job.target, "folder for the report").label("DIR").shown_default("none is written");
   list.add("force", &o.job.force, "replace a report that is there");
   list.add("calib_dataset", &o.job.calibration.dataset,
-           "text or .jsonl file, or wikitext2, ptb, c4, pileval from the cache")
+           "text or .jsonl file; wikitext2, ptb, c4, pileval from the cache; generated: the model writes it")
       .label("FILE")
       .shown_default("bundled tales");
   list.add("calib_samples", &o.job.calibration.num_samples, "samples").range(1, 1 << 20).label("N");

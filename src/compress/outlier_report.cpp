@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "compress/generated_text.h"
 #include "compress/layer_runner.h"
 #include "compress/packed_formats.h"
 #include "core/error.h"
@@ -93,6 +94,12 @@ void write_stats(const std::string& path, const std::vector<std::array<ChannelSt
   writer.finish();
 }
 
+CalibrationSamples samples_of(const OutlierJob& job, const Tokenizer& tokenizer) {
+  return job.calibration.dataset == kGeneratedDataset
+             ? generate_calibration(job.model, job.calibration, job.threads)
+             : read_calibration(job.calibration, tokenizer);
+}
+
 PipelineConfig cache_config(int32_t threads, int32_t quant_policy, int32_t tokens) {
   PipelineConfig config;
   config.threads = threads;
@@ -111,7 +118,7 @@ Json report_input_outliers(const OutlierJob& job) {
   if (!tokenizer)
     fail(ErrorCode::kUnsupported, "{}: has no tokenizer, so no text can be calibrated on",
          quote(job.model, 200));
-  const CalibrationSamples samples = read_calibration(job.calibration, *tokenizer);
+  const CalibrationSamples samples = samples_of(job, *tokenizer);
   const KernelTable* kernels = select_kernels(std::getenv("TURGO_ISA"));
   if (!kernels) fail(ErrorCode::kInvalidArgument, "TURGO_ISA: this CPU has no such kernels");
   TeamMath math(std::make_shared<ThreadTeam>(job.threads), *kernels);
@@ -145,7 +152,7 @@ Json report_kv_cache(const OutlierJob& job, double max_loss) {
   constexpr Kind kKinds[] = {{"int8", 8}, {"k8v4", 84}, {"int4", 4}};
   const int32_t ctx = job.calibration.seqlen;
   auto reference = std::shared_ptr<Pipeline>(Pipeline::open(job.model, cache_config(job.threads, 0, ctx)));
-  CalibrationSamples samples = read_calibration(job.calibration, reference->tokenizer());
+  CalibrationSamples samples = samples_of(job, reference->tokenizer());
   std::vector<TokenWindow> windows;
   int64_t row = 0;
   const int32_t prefix = reference->tokenizer().add_bos() && reference->tokenizer().bos_id() >= 0 ? 1 : 0;

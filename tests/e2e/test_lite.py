@@ -77,3 +77,43 @@ def test_quantised_input_wants_a_word(turgo, rounded, tmp_path):
     assert report["mean_kl"] < 0.01  # 8 bits: what is lost is lost by rounding activations
     config = json.loads((tmp_path / "again" / "config.json").read_text())["quantization_config"]
     assert config["quant_method"] == "gptq" and "version" not in config
+
+
+def read_stats(folder):
+    raw = (folder / "input_stats.safetensors").read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:8 + length])
+    return {name: np.frombuffer(raw[8 + length:], np.float32)[slice(*(at // 4 for at in entry["data_offsets"]))]
+            for name, entry in header.items() if name != "__metadata__"}
+
+
+def test_outliers_of_text_that_the_model_wrote(turgo, model, tmp_path):
+    flags = ["--calib-dataset", "generated", "--calib-samples", "2", "--calib-seqlen", "48"]
+    for threads in (1, 2):
+        done = turgo("lite", "calibrate", model, "--work-dir", tmp_path / str(threads), *flags, "--threads", threads, check=0)
+    first, second = (read_stats(tmp_path / str(threads)) for threads in (1, 2))
+    assert first.keys() == second.keys() and len(first) == 30 * 4 * 2
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name])
+    report = json.loads((tmp_path / "1" / "calibration.json").read_text())
+    assert report["calibration_tokens"] == 96
+    for layer in (0, 29):
+        down = report["layers"][layer]["inputs"][3]
+        absmax = first[f"model.layers.{layer}.down_proj.absmax"]
+        assert down["input"] == "down_proj" and down["largest"][0]["channel"] == int(absmax.argmax())
+        assert down["ratio"] == pytest.approx(absmax.max() / np.sort(absmax)[::-1][len(absmax) // 2], rel=1e-5)
+        assert (first[f"model.layers.{layer}.down_proj.absmean"] <= absmax).all()
+    assert len(done.stdout.splitlines()) == 1 + 30 * 4
+    refused = turgo("lite", "calibrate", model, "--work-dir", tmp_path / "1", *flags, check=2)
+    assert "--force" in refused.stderr
+
+
+def test_advice_for_the_cache(turgo, model, tmp_path):
+    flags = ["--calib-samples", "1", "--calib-seqlen", "160", "--work-dir", tmp_path]
+    report = json.loads(turgo("lite", "kv_qparams", model, *flags, "--json", check=0).stdout)
+    int8, k8v4, int4 = report["caches"]
+    assert int8["mean_kl"] < k8v4["mean_kl"] < int4["mean_kl"] and int8["bytes_per_token"] > k8v4["bytes_per_token"] > int4["bytes_per_token"]
+    assert report == json.loads((tmp_path / "kv_cache.json").read_text())
+    best = [c for c in report["caches"] if c["perplexity_loss"] <= 0.01]
+    assert report["quant_policy"] == (best[-1]["quant_policy"] if best else 0)
+    assert "--quant-policy 4" in turgo("lite", "kv_qparams", model, *flags, "--force", "--max-loss", "1", check=0).stdout
