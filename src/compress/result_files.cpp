@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "compress/gguf_metadata.h"
 #include "compress/hf_files.h"
 #include "core/error.h"
 #include "io/gguf_writer.h"
@@ -97,7 +98,7 @@ std::vector<OutputTensor> gguf_layer(const CompressedLayer& c, const SourceModel
   const auto linears = l.linears();
   for (size_t i = 0; i < linears.size(); ++i) {
     const LinearMatrix& m = *linears[i];
-    const bool permute = source.config().architecture == "llama";
+    const bool permute = gguf_architecture(source) == "llama";
     out.push_back(gguf_matrix(l, m, c.matrices[i], format.block, permute));
     if (m.bias.empty()) continue;
     std::vector<float> bias(m.bias.size());
@@ -112,21 +113,43 @@ std::vector<OutputTensor> gguf_layer(const CompressedLayer& c, const SourceModel
 
 // --- one GGUF file ---
 
+// Tables that were not compressed: 8 bits, as other tools write them; f16 where blocks do not fit.
+DType table_type(const RawTensor& table) {
+  return table.shape[1] % 32 == 0 ? DType::kQ8_0 : DType::kF16;
+}
+
+void write_gguf_table(const RawTensor& table, GgufWriter& writer) {
+  const int64_t k = table.shape[1], step = std::max<int64_t>(1, (int64_t{8} << 20) / (k * 4));
+  const DType type = table_type(table);
+  std::vector<float> rows(static_cast<size_t>(step * k));
+  std::vector<std::byte> blocks(static_cast<size_t>(step * row_bytes(type, k)));
+  for (int64_t r = 0; r < table.shape[0]; r += step) {
+    const int64_t count = std::min(step, table.shape[0] - r);
+    read_rows(table, r, count, rows.data());
+    quantize_row(type, rows.data(), blocks.data(), count * k);
+    writer.write_tensor(std::span(blocks).first(static_cast<size_t>(count * row_bytes(type, k))));
+  }
+}
+
 void write_gguf(const SourceModel& source, const DecoderConfig& config, DType block, const WorkFolder& work,
                 const std::string& path) {
-  if (source.file().kind() != ModelFile::Kind::kGguf)
-    fail(ErrorCode::kUnsupported,
-         "{}: a GGUF file is written from a GGUF file only; leave out --export gguf to get a folder",
-         quote(source.file().path(), 200));
+  const bool from_folder = source.file().kind() != ModelFile::Kind::kGguf;
   GgufHeader header;
-  header.set_u32(config.architecture + ".feed_forward_length",
-                 static_cast<uint32_t>(config.layers.front().intermediate_size));
-  header.copy_metadata(source.file());
+  if (from_folder) describe_as_gguf(source, config, header);
   std::vector<const RawTensor*> tables = {&source.embed_tokens()};
   if (!source.tied()) tables.push_back(&source.lm_head());
-  for (const RawTensor& t : source.file().tensors())
-    if (t.name.starts_with("output_norm.") || t.name.starts_with("rope_f")) tables.push_back(&t);
-  for (const RawTensor* t : tables) header.add_tensor(t->name, t->dtype, t->shape);
+  if (from_folder) {
+    for (const RawTensor* t : tables)
+      header.add_tensor(t == tables[0] ? "token_embd.weight" : "output.weight", table_type(*t), t->shape);
+    header.add_tensor("output_norm.weight", DType::kF32, Shape{config.hidden_size});
+  } else {
+    header.set_u32(config.architecture + ".feed_forward_length",
+                   static_cast<uint32_t>(config.layers.front().intermediate_size));
+    header.copy_metadata(source.file());
+    for (const RawTensor& t : source.file().tensors())
+      if (t.name.starts_with("output_norm.") || t.name.starts_with("rope_f")) tables.push_back(&t);
+    for (const RawTensor* t : tables) header.add_tensor(t->name, t->dtype, t->shape);
+  }
   for (int i = 0; i < work.num_done(); ++i)
     work.for_each_tensor(i, [&](const RawTensor& t) {
       if (t.dtype != DType::kU8) {
@@ -137,7 +160,15 @@ void write_gguf(const SourceModel& source, const DecoderConfig& config, DType bl
       header.add_tensor(t.name, block, Shape{t.shape[0], t.shape[1] / info.block_bytes * info.block_size});
     });
   GgufWriter writer(path, header);
-  for (const RawTensor* t : tables) writer.write_tensor(t->bytes);
+  for (const RawTensor* t : tables) {
+    if (from_folder) {
+      write_gguf_table(*t, writer);
+    } else {
+      writer.write_tensor(t->bytes);
+    }
+  }
+  const std::vector<float> norm = source.final_norm();
+  if (from_folder) writer.write_tensor(std::as_bytes(std::span(norm)));
   for (int i = 0; i < work.num_done(); ++i)
     work.for_each_tensor(i, [&](const RawTensor& t) { writer.write_tensor(t.bytes); });
   writer.finish();

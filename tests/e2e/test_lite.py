@@ -117,3 +117,26 @@ def test_advice_for_the_cache(turgo, model, tmp_path):
     best = [c for c in report["caches"] if c["perplexity_loss"] <= 0.01]
     assert report["quant_policy"] == (best[-1]["quant_policy"] if best else 0)
     assert "--quant-policy 4" in turgo("lite", "kv_qparams", model, *flags, "--force", "--max-loss", "1", check=0).stdout
+
+
+def test_a_folder_becomes_a_gguf_file(turgo, model, rounded, tmp_path):
+    """Through a folder in f16 and back: the vocabulary, the template and the codes are what they were."""
+    plain, out = tmp_path / "plain", tmp_path / "out.gguf"
+    turgo("lite", "prune", model, "--work-dir", plain, "--method", "magnitude", "--sparsity", "0.0001", "--dtype", "float32", "--no-check", check=0)
+    turgo("lite", "rtn", plain, "--work-dir", out, "--export", "gguf", "--w-group-size", "32", "--w-sym", "--no-check", check=0)
+    text = "Hello wörld  and <|im_start|>user 12345's 日本語\n\n\tdef f(x): return x"
+    for flags in ([], ["--special"]):
+        assert turgo("tokenize", out, text, *flags, check=0).stdout == turgo("tokenize", model, text, *flags, check=0).stdout
+    ids = turgo("tokenize", model, text, check=0).stdout.strip()
+    logits = []
+    for path in (out, rounded["gguf"]):
+        turgo("eval", "logits", path, "--token-ids", ids, "--precision", "f32", "--output", tmp_path / "l.npy", check=0)
+        logits.append(np.load(tmp_path / "l.npy"))
+    assert np.abs(logits[0] - logits[1]).max() < 0.02 * np.abs(logits[1]).max()
+    say = ["--prompt", "What is the capital of France?", "--max-new-tokens", "8", "--temperature", "0"]
+    assert turgo("generate", out, *say, check=0).stdout == turgo("generate", rounded["gguf"], *say, check=0).stdout
+    gguf = pytest.importorskip("gguf")
+    ours, theirs = (gguf.GGUFReader(path).fields for path in (out, model))
+    for key in ("general.architecture", "llama.block_count", "llama.attention.head_count_kv", "llama.rope.freq_base", "tokenizer.ggml.pre",
+                "tokenizer.ggml.eos_token_id", "tokenizer.chat_template", "llama.context_length", "tokenizer.ggml.merges"):
+        assert ours[key].contents() == theirs[key].contents(), key
