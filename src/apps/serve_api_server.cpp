@@ -32,9 +32,9 @@ struct ServeApi {
   ApiConfig api;
   ObserveConfig observe;
   PipelineConfig pipeline;
-  bool allow_credentials = false, ssl = false, no_web = false, allow_terminate_by_client = false;
+  bool ssl = false, no_web = false, allow_terminate_by_client = false;
   RegistrarConfig registrar;
-  std::vector<std::string> allow_methods, allow_headers, adapters;
+  std::vector<std::string> adapters;
   std::string qos_config_path, meta_instruction, cap, config;
   int32_t port = 23333, max_body = 8, max_connections = 4096;
 };
@@ -126,9 +126,14 @@ void fill(ServeApi& o, OptionList& list) {
   list.add("node_url", &o.registrar.node_url, "how the distributor reaches this server")
       .label("URL")
       .shown_default("this machine's address on the way to it");
-  list.add("allow_credentials", &o.allow_credentials, "accepted: keys travel in a header, not in cookies");
-  list.add("allow_methods", &o.allow_methods, "accepted: the methods of the routes").label("METHOD");
-  list.add("allow_headers", &o.allow_headers, "accepted: the headers of the routes").label("HEADER");
+  list.add("allow_credentials", &o.api.access.allow_credentials,
+           "pages of those origins may send cookies and read what comes back");
+  list.add("allow_methods", &o.api.access.allow_methods, "that those pages may use; *: any")
+      .label("METHOD")
+      .shown_default("those of the routes");
+  list.add("allow_headers", &o.api.access.allow_headers, "that those pages may send; *: any")
+      .label("HEADER")
+      .shown_default("authorization, content-type, x-api-key");
   list.add("allow_terminate_by_client", &o.allow_terminate_by_client,
            "GET /terminate ends the server, as SIGTERM does; /nodes/terminate of a distributor asks it");
   list.add("ssl", &o.ssl, "TLS; SIGHUP reads certificate and key again");

@@ -30,7 +30,8 @@ bool is_loopback_name(const std::string& host) {
 // Adds CORS headers to what another responder writes.
 class CorsWriter : public HttpWriter {
  public:
-  CorsWriter(HttpWriter& out, std::string origin) : out_(out), origin_(std::move(origin)) {}
+  CorsWriter(HttpWriter& out, std::string origin, bool with_credentials)
+      : out_(out), origin_(std::move(origin)), with_credentials_(with_credentials) {}
   void respond(HttpResponse response) override {
     add(response.head);
     out_.respond(std::move(response));
@@ -45,30 +46,44 @@ class CorsWriter : public HttpWriter {
  private:
   void add(HttpHead& head) const {
     head.fields.emplace_back("Access-Control-Allow-Origin", origin_);
+    if (with_credentials_) head.fields.emplace_back("Access-Control-Allow-Credentials", "true");
     head.fields.emplace_back("Vary", "Origin");
   }
   HttpWriter& out_;
   std::string origin_;
+  bool with_credentials_;
 };
 
 class CorsResponder : public Responder {
  public:
-  CorsResponder(std::unique_ptr<Responder> inner, std::string origin)
-      : inner_(std::move(inner)), origin_(std::move(origin)) {}
+  CorsResponder(std::unique_ptr<Responder> inner, std::string origin, bool with_credentials)
+      : inner_(std::move(inner)), origin_(std::move(origin)), with_credentials_(with_credentials) {}
   void start(std::function<void()> wake) override { inner_->start(std::move(wake)); }
   bool advance(HttpWriter& out) override {
-    CorsWriter writer(out, origin_);
+    CorsWriter writer(out, origin_, with_credentials_);
     return inner_->advance(writer);
   }
   bool interrupt(HttpWriter& out, int status, const std::string& reason) override {
-    CorsWriter writer(out, origin_);
+    CorsWriter writer(out, origin_, with_credentials_);
     return inner_->interrupt(writer, status, reason);
   }
 
  private:
   std::unique_ptr<Responder> inner_;
   std::string origin_;
+  bool with_credentials_;
 };
+
+// What a browser may send: those that the operator named, or what it asks for where all are allowed.
+std::string allowed_list(const std::vector<std::string>& named, std::string_view wanted,
+                         std::string_view usual) {
+  if (named.empty()) return std::string(usual);
+  if (std::find(named.begin(), named.end(), "*") != named.end())
+    return std::string(wanted.empty() ? usual : wanted);
+  std::string list;
+  for (const std::string& one : named) list += (list.empty() ? "" : ", ") + one;
+  return list;
+}
 
 }  // namespace
 
@@ -99,10 +114,16 @@ HttpResponse Access::preflight(const HttpRequest& head) const {
     return error_response({403, "this server answers no other origin's pages", "", "forbidden_origin"});
   HttpResponse response{{204, "", {}}, ""};
   response.head.fields = {{"Access-Control-Allow-Origin", std::string(origin)},
-                          {"Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"},
-                          {"Access-Control-Allow-Headers", "authorization, content-type, x-api-key"},
+                          {"Access-Control-Allow-Methods",
+                           allowed_list(config_.allow_methods, head.field("access-control-request-method"),
+                                        "GET, POST, DELETE, OPTIONS")},
+                          {"Access-Control-Allow-Headers",
+                           allowed_list(config_.allow_headers, head.field("access-control-request-headers"),
+                                        "authorization, content-type, x-api-key")},
                           {"Access-Control-Max-Age", "600"},
                           {"Vary", "Origin"}};
+  if (config_.allow_credentials)
+    response.head.fields.emplace_back("Access-Control-Allow-Credentials", "true");
   return response;
 }
 
@@ -110,7 +131,7 @@ std::unique_ptr<Responder> Access::open_to_origin(std::unique_ptr<Responder> res
                                                   const HttpRequest& request) const {
   std::string origin(request.field("origin"));
   if (origin.empty() || !allows_origin(origin)) return responder;
-  return std::make_unique<CorsResponder>(std::move(responder), std::move(origin));
+  return std::make_unique<CorsResponder>(std::move(responder), std::move(origin), config_.allow_credentials);
 }
 
 std::string key_of(const HttpRequest& head) {

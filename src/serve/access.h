@@ -12,7 +12,9 @@
 namespace turgo {
 
 struct AccessConfig {
-  std::vector<std::string> allow_origins;  // CORS; "*" = all
+  // CORS; "*" = all. No methods or headers named: those that the routes use.
+  std::vector<std::string> allow_origins, allow_methods, allow_headers;
+  bool allow_credentials = false;          // pages may send their cookies and read what comes back
   std::vector<std::string> allowed_hosts;  // Host values beside the loopback's own names; "*" = all
 };
 

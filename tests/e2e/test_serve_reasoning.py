@@ -44,8 +44,10 @@ def num_tokens(server, text):
 
 @pytest.mark.parametrize("budget", [0, 1, 7, 20])
 def test_budget(thinker, client, budget):
-    message = ask(client, budget).choices[0].message
+    answer = ask(client, budget)
+    message = answer.choices[0].message
     thought = getattr(message, "reasoning_content", None) or ""
+    assert answer.usage.completion_tokens_details.reasoning_tokens == num_tokens(thinker, thought)
     assert message.content and num_tokens(thinker, thought) <= budget + 1  # cut anew, a text may take one more
     # One token may be white space, which no thought begins with.
     assert bool(thought) if budget > 1 else budget == 1 or not thought

@@ -249,3 +249,25 @@ def test_open_to_all_is_said_in_red(program, model):
     assert len(red) == 1 and "--api-keys" in red[0]
     process.stdout.close()
     process.stderr.close()
+
+
+def test_pages_of_other_origins(start_server):
+    """What a browser is told about another origin's page: its methods and headers, whether with cookies."""
+    page = {"Origin": "https://page.example"}
+    asks = {**page, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-own, content-type"}
+
+    def fields(server, method, path, headers):
+        request = urllib.request.Request(server.url + path, method=method, headers=headers)
+        with urllib.request.urlopen(request) as answer:
+            return {name.removeprefix("Access-Control-Allow-"): value for name, value in answer.headers.items() if "Access-Control-Allow" in name}
+
+    server = start_server("--allow-origins", page["Origin"])
+    assert fields(server, "OPTIONS", "/v1/models", asks) == {
+        "Origin": page["Origin"], "Methods": "GET, POST, DELETE, OPTIONS", "Headers": "authorization, content-type, x-api-key"}
+    assert fields(server, "GET", "/v1/models", page) == {"Origin": page["Origin"]}
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        fields(server, "OPTIONS", "/v1/models", {**asks, "Origin": "https://other.example"})
+    server = start_server("--allow-origins", page["Origin"], "--allow-credentials", "--allow-methods", "GET", "--allow-headers", "*")
+    assert fields(server, "OPTIONS", "/v1/models", asks) == {
+        "Origin": page["Origin"], "Methods": "GET", "Headers": asks["Access-Control-Request-Headers"], "Credentials": "true"}
+    assert fields(server, "GET", "/v1/models", page) == {"Origin": page["Origin"], "Credentials": "true"}

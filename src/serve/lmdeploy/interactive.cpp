@@ -172,9 +172,15 @@ std::unique_ptr<Responder> chat_interactive(ApiServer& server, const Call& call)
   std::vector<Message> all = r.messages;
   size_t num_before = 0;
   if (!ref.id.empty()) {
-    std::lock_guard lock(server.sessions().mutex);
-    session = server.sessions().find(ref.owner, ref.id, true);
-    if (!session) throw ApiError(429, "too many sessions; end some", "session_id", "too_many_sessions");
+    std::unique_lock lock(server.sessions().mutex);
+    session = server.sessions().find(ref.owner, ref.id, false);
+    if (!session) {
+      if (auto rested = server.sessions().make_room())
+        end_engine_session(server, rested->second, rested->first);
+      session = server.sessions().find(ref.owner, ref.id, true);
+    }
+    if (!session)
+      throw ApiError(429, "too many sessions answer at once; end some", "session_id", "too_many_sessions");
     if (session->busy)
       throw ApiError(409, "the session is answering another request; wait for its end or cancel it",
                      "session_id", "session_busy");

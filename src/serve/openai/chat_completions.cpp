@@ -134,7 +134,7 @@ class ChatFormatter : public AnswerFormat {
     if (stream_options_.has_usage) {
       Json json = head("chat.completion.chunk");
       json["choices"] = Json::array();
-      json["usage"] = usage_json(choices);
+      json["usage"] = whole_count(choices);
       out = "data: " + dump_json(json) + "\n\n";
     }
     return out + "data: [DONE]\n\n";
@@ -151,7 +151,7 @@ class ChatFormatter : public AnswerFormat {
                                  {"logprobs", logprobs(choices[i].tokens)},
                                  {"finish_reason", std::move(finish)}});
     }
-    json["usage"] = usage_json(choices);
+    json["usage"] = whole_count(choices);
     return dump_json(json);
   }
 
@@ -174,6 +174,20 @@ class ChatFormatter : public AnswerFormat {
     Json content = Json::array();
     for (const OutputToken& token : tokens) content.push_back(chat_logprob(tokenizer_, token));
     return {{"content", std::move(content)}, {"refusal", nullptr}};
+  }
+  // With what was thought: as many tokens as the thoughts' text has, for an event may hold both sides of the
+  // end.
+  Json whole_count(const std::vector<Choice>& choices) const {
+    size_t num_thought = 0;
+    if (options_.thinks || options_.format) {
+      for (const Choice& choice : choices)
+        num_thought +=
+            tokenizer_.encode(chat_message(options_, true, choice.text).value("reasoning_content", ""))
+                .size();
+    }
+    Json usage = usage_json(choices);
+    usage["completion_tokens_details"] = {{"reasoning_tokens", num_thought}};
+    return usage;
   }
   Json count(const std::vector<Choice>& choices, size_t num_new) const {
     return stream_options_.counts_each ? usage_json(choices, num_new) : Json(nullptr);

@@ -29,7 +29,8 @@ static constexpr const char* kComponents = R"json({
 "Usage": {"type": "object", "required": ["prompt_tokens", "completion_tokens", "total_tokens"], "properties": {
   "prompt_tokens": {"type": "integer", "minimum": 0}, "completion_tokens": {"type": "integer", "minimum": 0},
   "total_tokens": {"type": "integer", "minimum": 0}, "prompt_tokens_details": {"type": "object", "properties": {
-    "cached_tokens": {"type": "integer", "minimum": 0}}}}},
+    "cached_tokens": {"type": "integer", "minimum": 0}}}, "completion_tokens_details": {"type": "object",
+    "properties": {"reasoning_tokens": {"type": "integer", "minimum": 0}}}}},
 "ToolCall": {"type": "object", "required": ["id", "type", "function"], "properties": {
   "id": {"type": "string"}, "type": {"const": "function"}, "function": {"type": "object",
     "required": ["name", "arguments"], "properties": {"name": {"type": "string"}, "arguments": {"type": "string"}}}}},
