@@ -220,10 +220,13 @@ def test_a_killed_engine_is_told_and_found_again(start_engine, start_over):
 
 
 def test_a_stopped_engine_hangs_nobody(start_engine, start_over):
-    engine = start_engine("--session-len", "512")
+    engine = start_engine("--session-len", "4096")
     server = start_over(engine)
+    answers, broken = [], []
+    begun = threading.Thread(target=lambda: broken.append(server.post("/v1/completions", {**ASK, "max_tokens": 4000, "ignore_eos": True, "stream": True})[1]))
+    begun.start()
+    time.sleep(0.5)
     engine.process.send_signal(signal.SIGSTOP)
-    answers = []
     asking = [threading.Thread(target=lambda path=path, body=body: answers.append(server.post(path, body)[0]))
               for path, body in (("/v1/completions", ASK), ("/v1/completions", {**ASK, "stream": True}), ("/v1/embeddings", {"input": "x"}))]
     for one in asking:
@@ -232,6 +235,8 @@ def test_a_stopped_engine_hangs_nobody(start_engine, start_over):
         one.join(timeout=30)
         assert not one.is_alive(), "a request hangs"
     assert set(answers) == {503}
+    begun.join(timeout=30)
+    assert not begun.is_alive() and '"engine_away"' in broken[0] and "[DONE]" not in broken[0]
     assert server.get("/readyz")[0] == 503
     engine.process.send_signal(signal.SIGCONT)
     until(lambda: server.get("/readyz")[0] == 200, 10)
