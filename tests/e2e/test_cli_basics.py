@@ -68,6 +68,7 @@ def test_planned_commands_say_so(turgo, command):
 
 @pytest.mark.parametrize("arguments, words", [
     (["chta"], ["unknown command 'chta'", "did you mean 'chat'?"]),
+    (["lite", "auto_awk"], ["unknown command 'lite auto_awk'", "did you mean 'lite auto_awq'?"]),
     (["eval", "pl"], ["did you mean 'eval ppl'?"]),
     (["generate"], ["MODEL is missing"]),
     (["generate", "x"], ["--prompt is missing"]),
