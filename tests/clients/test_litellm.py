@@ -28,5 +28,7 @@ def test_tools(server):
 
 def test_text_and_embedding(server):
     more = {"api_base": server.url + "/v1", "api_key": "none"}
-    assert litellm.text_completion(model="text-completion-openai/smollm2", prompt="1, 2, 3, 4,", max_tokens=4, temperature=0, **more).choices[0].text == " 5,"
+    asked = {"prompt": "1, 2, 3, 4,", "max_tokens": 4, "temperature": 0}
+    text = litellm.text_completion(model="text-completion-openai/smollm2", **asked, **more).choices[0].text
+    assert text == server.post("/v1/completions", {"model": "smollm2", **asked})[1]["choices"][0]["text"] and text.startswith(" 5,")
     assert len(litellm.embedding(model="openai/smollm2", input=["a"], **more).data[0]["embedding"]) == 576

@@ -31,20 +31,20 @@ def main(url, screenshot):
             box.press("Enter")
 
         ask("Name three colours and say a word about each of them.")
-        pieces, deadline, last_change = set(), time.monotonic() + 60, time.monotonic()
+        last, deadline, last_change = "", time.monotonic() + 60, time.monotonic()
         while time.monotonic() < deadline and time.monotonic() - last_change < 3:
-            if text() not in pieces:
-                last_change = time.monotonic()
-                pieces.add(text())
-            if not text():
-                last_change = time.monotonic()
+            if text() != last or not last:
+                last, last_change = text(), time.monotonic()
             time.sleep(0.02)
-        said["answer"], said["pieces"] = text(), len(pieces)
+        said["answer"] = text()
         page.screenshot(path=screenshot)
-        count = answers.count()
+        count, pieces, deadline = answers.count(), set(), time.monotonic() + 60
         ask("Write a very long story about a river, with many chapters.")
-        while (answers.count() == count or not text()) and time.monotonic() < deadline + 60:
+        while len(pieces) < 4 and time.monotonic() < deadline:  # it grows before the eyes, and is then cut off
+            if answers.count() > count and text():
+                pieces.add(text())
             time.sleep(0.02)
+        said["pieces"] = len(pieces)
         page.locator("#cancel").click()
         time.sleep(0.7)
         said["cancelled_length"] = len(text())
