@@ -1,7 +1,11 @@
 """Model paths as people have them: symbolic links, cut-off downloads, foreign code. Errors are one line and status 2."""
 import os
+import pathlib
+import shutil
 
 import pytest
+
+GOLDENS = pathlib.Path(__file__).parents[1] / "goldens/models"
 
 FLAGS = ["--prompt", "hi", "--max-new-tokens", 2, "--temperature", 0]
 
@@ -53,6 +57,15 @@ def test_weights_that_are_not_numbers(turgo, model, tmp_path):
     done = turgo("generate", path, *FLAGS)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert "finite numbers" in done.stderr and "tensor '" in done.stderr
+
+
+def test_ten_million_merges(turgo, tmp_path):
+    """A tokenizer.json of 60 MB that says the same merge over and over: read in one pass, and the merge counts once."""
+    merges = ",".join(['"a b"'] * 10_000_000)
+    (tmp_path / "tokenizer.json").write_text(f'{{"model":{{"type":"BPE","vocab":{{"a":0,"b":1,"ab":2}},"merges":[{merges}]}}}}')
+    shutil.copy(GOLDENS / "llama_gqa" / "config.json", tmp_path)
+    shutil.copy(GOLDENS / "llama_gqa" / "model.safetensors", tmp_path)
+    assert turgo("tokenize", tmp_path, "abab", check=0, timeout=120).stdout == "2,2\n"
 
 
 def test_remote_code_is_never_trusted(turgo, model):
