@@ -10,9 +10,9 @@ import litellm  # noqa: E402
 HI = [{"role": "user", "content": "Name three colours."}]
 
 
-@pytest.mark.parametrize("model,suffix", [("openai/smollm2", "/v1"), ("hosted_vllm/smollm2", "/v1"), ("anthropic/smollm2", ""), ("ollama_chat/smollm2", "")])
-def test_chat_and_stream(server, model, suffix):
-    more = {"model": model, "api_base": server.url + suffix, "api_key": "none", "messages": HI, "temperature": 0, "max_tokens": 12}
+@pytest.mark.parametrize("name,suffix", [("openai/smollm2", "/v1"), ("hosted_vllm/smollm2", "/v1"), ("anthropic/smollm2", ""), ("ollama_chat/smollm2", "")])
+def test_chat_and_stream(server, name, suffix):
+    more = {"model": name, "api_base": server.url + suffix, "api_key": "none", "messages": HI, "temperature": 0, "max_tokens": 12}
     whole = litellm.completion(**more)
     text = whole.choices[0].message.content
     assert text and whole.usage.completion_tokens <= 12
