@@ -1,5 +1,5 @@
-"""transformers with compressed-tensors loads what `turgo lite` writes and agrees on the logits (./run test --full: TURGO_FULL_PYTHON has
-torch, transformers and compressed-tensors)."""
+"""transformers with compressed-tensors loads what `turgo lite` writes and agrees on the logits (only where TURGO_PEER_PYTHON names an interpreter that has
+torch, transformers 5 and compressed-tensors)."""
 import json
 import os
 import subprocess
@@ -43,7 +43,7 @@ FORMATS = {"int4_asymmetric": ["rtn", "--w-bits", "4", "--w-group-size", "64", "
 
 @pytest.fixture(scope="module")
 def peer():
-    return os.environ.get("TURGO_FULL_PYTHON") or pytest.skip("TURGO_FULL_PYTHON is not set; ./run test --full sets it")
+    return os.environ.get("TURGO_PEER_PYTHON") or pytest.skip("TURGO_PEER_PYTHON is not set")
 
 
 @pytest.mark.parametrize("name", FORMATS)
