@@ -286,7 +286,7 @@ def test_other_calls_check_their_values(client):
                                   (client.ForkSession, {"session": {"id": "nobody"}, "new_id": "x"}, ["NOT_FOUND"]),
                                   (client.ImportSession, {"session": {"id": "x"}, "data": b""}, ["DATA_LOSS"]),
                                   (client.ImportSession, {"session": {"id": "x"}, "data": b"TURGOSES" + b"\xff" * 1000}, ["FAILED_PRECONDITION"]),  # a version to come
-                                  (client.ImportSession, {"session": {"id": "x"}, "data": b"TURGOSES\x01\0\0\0" + b"\xff" * 1000}, ["DATA_LOSS"])):  # G41
+                                  (client.ImportSession, {"session": {"id": "x"}, "data": b"TURGOSES\x02\0\0\0" + b"\xff" * 1000}, ["DATA_LOSS"])):  # G41
         code, text = code_of(call, **fields)
         assert code in allowed, (fields, code, text)
 
