@@ -1,4 +1,5 @@
 // `turgo lite …`: quantise and prune a model. Flags are LMDeploy's where it has them.
+#include "apps/calibration_options.h"
 #include "apps/command.h"
 #include "apps/json_output.h"
 #include "apps/output.h"
@@ -10,8 +11,8 @@ namespace turgo {
 namespace {
 
 struct LiteFlags {
-  std::string model, work_dir, calib_dataset, export_format;
-  int32_t calib_samples = 128, calib_seqlen = 512;
+  std::string model, work_dir, export_format;
+  CalibrationRequest calibration;
   int32_t w_bits = 4;
   int64_t w_group_size = 128;
   bool w_sym = false, force = false, dry_run = false, no_check = false, json = false,
@@ -44,15 +45,6 @@ void add_common(LiteFlags& o, OptionList& list) {
   list.add("json", &o.json, "print the whole report as JSON");
 }
 
-void add_calibration(LiteFlags& o, OptionList& list) {
-  list.add("calib_dataset", &o.calib_dataset,
-           "text or .jsonl file; wikitext2, ptb, c4, pileval from the cache; generated: the model writes it")
-      .label("FILE")
-      .shown_default("bundled tales");
-  list.add("calib_samples", &o.calib_samples, "samples").range(1, 1 << 20).label("N");
-  list.add("calib_seqlen", &o.calib_seqlen, "tokens of a sample").range(16, 1 << 20).label("N");
-}
-
 void add_grid(LiteFlags& o, OptionList& list, std::vector<std::string> formats) {
   list.add("w_bits", &o.w_bits, "bits of a weight").range(2, 8).label("N");
   list.add("w_group_size", &o.w_group_size, "weights that share a scale; -1: a whole row")
@@ -73,7 +65,7 @@ CompressionJob job_of(const LiteFlags& o, Method method) {
   job.recipe.spec = {o.w_bits, o.w_group_size, o.w_sym};
   if (o.w_bits != 2 && o.w_bits != 3 && o.w_bits != 4 && o.w_bits != 8)
     fail(ErrorCode::kInvalidArgument, "--w-bits {}: expected 2, 3, 4 or 8", o.w_bits);
-  job.calibration = {o.calib_dataset, o.calib_samples, o.calib_seqlen};
+  job.calibration = o.calibration;
   job.force = o.force;
   job.dry_run = o.dry_run;
   job.allow_requantize = o.allow_requantize;
@@ -113,7 +105,7 @@ int run_rtn(const LiteFlags& o) {
 
 void fill_awq(LiteFlags& o, OptionList& list) {
   add_common(o, list);
-  add_calibration(o, list);
+  list_options(o.calibration, list);
   add_grid(o, list, {"awq", "gptq", "compressed-tensors", "gguf"});
   list.add("search_scale", &o.search_scale, "accepted for LMDeploy's users: the search is the default here");
   list.add("no_clip", &o.no_clip, "do not clip ranges");
@@ -134,7 +126,7 @@ int run_awq(const LiteFlags& o) {
 
 void fill_gptq(LiteFlags& o, OptionList& list) {
   add_common(o, list);
-  add_calibration(o, list);
+  list_options(o.calibration, list);
   add_grid(o, list, {"gptq", "awq", "compressed-tensors", "gguf"});
   list.add("no_act_order", &o.no_act_order, "columns in file order; grids follow the updated weights");
   list.add("damping", &o.damping, "share of the mean diagonal that is added to H").range(1e-6, 1).label("X");
@@ -148,7 +140,7 @@ int run_gptq(const LiteFlags& o) {
 
 void fill_smooth(LiteFlags& o, OptionList& list) {
   add_common(o, list);
-  add_calibration(o, list);
+  list_options(o.calibration, list);
   o.export_format = "compressed-tensors";
   list.add("export", &o.export_format, "file format of the result")
       .choices({"compressed-tensors", "smooth_quant"})
@@ -162,7 +154,7 @@ int run_smooth(const LiteFlags& o) {
 
 void fill_prune(LiteFlags& o, OptionList& list) {
   add_common(o, list);
-  add_calibration(o, list);
+  list_options(o.calibration, list);
   list.add("method", &o.method, "how weights are chosen")
       .choices({"wanda", "sparsegpt", "magnitude", "neurons"})
       .label("NAME");

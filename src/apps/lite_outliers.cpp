@@ -1,4 +1,5 @@
 // `turgo lite calibrate` and `turgo lite kv_qparams`: what stands out in a model's activations and cache.
+#include "apps/calibration_options.h"
 #include "apps/command.h"
 #include "apps/json_output.h"
 #include "apps/output.h"
@@ -18,12 +19,7 @@ void fill_common(OutlierFlags& o, OptionList& list) {
   list.add("model", &o.job.model, "model folder or GGUF file").positional();
   list.add("work_dir", &o.job.target, "folder for the report").label("DIR").shown_default("none is written");
   list.add("force", &o.job.force, "replace a report that is there");
-  list.add("calib_dataset", &o.job.calibration.dataset,
-           "text or .jsonl file; wikitext2, ptb, c4, pileval from the cache; generated: the model writes it")
-      .label("FILE")
-      .shown_default("bundled tales");
-  list.add("calib_samples", &o.job.calibration.num_samples, "samples").range(1, 1 << 20).label("N");
-  list.add("calib_seqlen", &o.job.calibration.seqlen, "tokens of a sample").range(16, 1 << 20).label("N");
+  list_options(o.job.calibration, list);
   list.add("threads", &o.job.threads, "compute threads")
       .range(0, 4096)
       .label("N")

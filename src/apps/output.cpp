@@ -25,4 +25,10 @@ void write_stdout(std::string_view text) {
   }
 }
 
+void warn_of_open_server(std::string_view address, std::string_view what) {
+  fmt::print(stderr,
+             "\x1b[31mwarning: everybody who reaches {} can use {}; --api-keys KEY closes it\x1b[0m\n",
+             address, what);
+}
+
 }  // namespace turgo

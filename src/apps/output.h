@@ -15,4 +15,7 @@ class OutputClosed : public std::exception {
 // Unbuffered: what was written is visible at once. Throws OutputClosed or Error{kIo}.
 void write_stdout(std::string_view text);
 
+// One red line on stderr: a server that asks for no key listens beyond this machine. `what`: "this server" …
+void warn_of_open_server(std::string_view address, std::string_view what);
+
 }  // namespace turgo

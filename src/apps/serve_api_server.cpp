@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <thread>
 
@@ -183,10 +182,7 @@ void announce(const HttpServer& server, const ServeApi& o, const HttpServerConfi
   if (!o.http.unix_socket.empty())
     write_stdout(fmt::format("serving {} on {}\n", model_name, o.http.unix_socket));
   if (!server.is_loopback() && o.api.api_keys.empty() && o.api.api_keys_file.empty())
-    std::fprintf(
-        stderr,
-        "\x1b[31mwarning: everybody who reaches %s can use this server; --api-keys KEY closes it\x1b[0m\n",
-        o.http.address.c_str());
+    warn_of_open_server(o.http.address, "this server");
 }
 
 // --ssl as LMDeploy has it: the files are named by the environment.

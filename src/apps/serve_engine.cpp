@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdio>
 #include <thread>
 
 #include "apps/command.h"
@@ -96,10 +95,7 @@ int run(const ServeEngine& o) {
   bool is_loopback = config.address.starts_with("127.") || config.address == "localhost" ||
                      config.address == "[::1]" || config.address.starts_with("unix:");
   if (!is_loopback && config.api_keys.empty() && config.api_keys_file.empty())
-    std::fprintf(
-        stderr,
-        "\x1b[31mwarning: everybody who reaches %s can use this engine; --api-keys KEY closes it\x1b[0m\n",
-        config.address.c_str());
+    warn_of_open_server(config.address, "this engine");
   sd_notify_state("READY=1");
   while (signals.wait() == SIGHUP) try {
       server->reload_keys();

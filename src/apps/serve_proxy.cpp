@@ -1,8 +1,6 @@
 // `turgo serve proxy`: one address in front of many servers, with LMDeploy's flags.
 #include <sys/resource.h>
 
-#include <cstdio>
-
 #include "apps/command.h"
 #include "apps/output.h"
 #include "apps/sd_notify.h"
@@ -108,10 +106,7 @@ int run(const ServeProxy& o) {
   write_stdout(fmt::format("distributing over {} nodes on {}://{}:{}\n", proxy.table().nodes().size(),
                            http.ssl_certfile.empty() ? "http" : "https", host, server->port()));
   if (!server->is_loopback() && config.api_keys.empty() && config.api_keys_file.empty())
-    std::fprintf(stderr,
-                 "\x1b[31mwarning: everybody who reaches %s can use these servers; --api-keys KEY closes "
-                 "them\x1b[0m\n",
-                 o.http.address.c_str());
+    warn_of_open_server(o.http.address, "this distributor");
   sd_notify_state("READY=1");
   server->run();
   sd_notify_state("STOPPING=1");

@@ -75,4 +75,10 @@ CalibrationSamples generate_calibration(const std::string& model, const Calibrat
   return out;
 }
 
+CalibrationSamples calibration_of(const std::string& model, const CalibrationRequest& request,
+                                  const Tokenizer& tokenizer, int32_t threads) {
+  return request.dataset == kGeneratedDataset ? generate_calibration(model, request, threads)
+                                              : read_calibration(request, tokenizer);
+}
+
 }  // namespace turgo

@@ -15,4 +15,8 @@ inline constexpr const char* kGeneratedDataset = "generated";
 CalibrationSamples generate_calibration(const std::string& model, const CalibrationRequest& request,
                                         int32_t threads);
 
+// That or read_calibration(), as request.dataset says.
+CalibrationSamples calibration_of(const std::string& model, const CalibrationRequest& request,
+                                  const Tokenizer& tokenizer, int32_t threads);
+
 }  // namespace turgo

@@ -200,8 +200,7 @@ CompressionReport run_compression(CompressionJob job) {
            quote(job.model, 200));
     CalibrationRequest request = job.calibration;
     request.num_samples += 5;  // the end is held out
-    samples = request.dataset == kGeneratedDataset ? generate_calibration(job.model, request, job.threads)
-                                                   : read_calibration(request, *tokenizer);
+    samples = calibration_of(job.model, request, *tokenizer, job.threads);
     held_out = hold_out(samples);
     samples.num_asked = job.calibration.num_samples;
     if (static_cast<int>(samples.ids.size()) > job.calibration.num_samples)

@@ -94,12 +94,6 @@ void write_stats(const std::string& path, const std::vector<std::array<ChannelSt
   writer.finish();
 }
 
-CalibrationSamples samples_of(const OutlierJob& job, const Tokenizer& tokenizer) {
-  return job.calibration.dataset == kGeneratedDataset
-             ? generate_calibration(job.model, job.calibration, job.threads)
-             : read_calibration(job.calibration, tokenizer);
-}
-
 PipelineConfig cache_config(int32_t threads, int32_t quant_policy, int32_t tokens) {
   PipelineConfig config;
   config.threads = threads;
@@ -118,7 +112,7 @@ Json report_input_outliers(const OutlierJob& job) {
   if (!tokenizer)
     fail(ErrorCode::kUnsupported, "{}: has no tokenizer, so no text can be calibrated on",
          quote(job.model, 200));
-  const CalibrationSamples samples = samples_of(job, *tokenizer);
+  const CalibrationSamples samples = calibration_of(job.model, job.calibration, *tokenizer, job.threads);
   const KernelTable* kernels = select_kernels(std::getenv("TURGO_ISA"));
   if (!kernels) fail(ErrorCode::kInvalidArgument, "TURGO_ISA: this CPU has no such kernels");
   TeamMath math(std::make_shared<ThreadTeam>(job.threads), *kernels);
@@ -152,7 +146,8 @@ Json report_kv_cache(const OutlierJob& job, double max_loss) {
   constexpr Kind kKinds[] = {{"int8", 8}, {"k8v4", 84}, {"int4", 4}};
   const int32_t ctx = job.calibration.seqlen;
   auto reference = std::shared_ptr<Pipeline>(Pipeline::open(job.model, cache_config(job.threads, 0, ctx)));
-  CalibrationSamples samples = samples_of(job, reference->tokenizer());
+  CalibrationSamples samples =
+      calibration_of(job.model, job.calibration, reference->tokenizer(), job.threads);
   std::vector<TokenWindow> windows;
   int64_t row = 0;
   const int32_t prefix = reference->tokenizer().add_bos() && reference->tokenizer().bos_id() >= 0 ? 1 : 0;

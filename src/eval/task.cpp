@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/mapped_file.h"
 #include "eval/token_windows.h"
 #include "text/utf8.h"
@@ -102,10 +103,7 @@ Task read_task(const std::string& path, int64_t max_questions) {
     text.remove_prefix(std::min(end + 1, text.size()));
     if (trimmed(line).empty()) continue;
     const std::string where = fmt::format("{}: line {}", quote(path, 200), number);
-    Json object = Json::parse(line, nullptr, false);
-    if (object.is_discarded())
-      fail(ErrorCode::kInvalidArgument, "{}: expected JSON, got {}", where, quote(line, 60));
-    task.questions.push_back(question_of(object, where));
+    task.questions.push_back(question_of(parse_json(line, where), where));
     if (task.questions.back().choices.empty() != task.questions.front().choices.empty())
       fail(ErrorCode::kInvalidArgument, "{}: expected questions of one kind, with \"choices\" or without",
            where);

@@ -55,7 +55,7 @@ def test_generation_and_the_table(turgo, model, tmp_path):
     assert float(rows[1][4]) == 0.5
 
 
-@pytest.mark.parametrize("line, words", [("{", "line 1: expected JSON"), ("[1]", "a JSON object"), ('{"choices": ["a", "b"], "gold": 0}', "string \"query\""),
+@pytest.mark.parametrize("line, words", [("{", "line 1: not valid JSON"), ("[" * 1000, "nested deeper"), ("[1]", "a JSON object"), ('{"choices": ["a", "b"], "gold": 0}', "string \"query\""),
                                          ('{"query": "q", "choices": ["a"], "gold": 0}', "2 to 1,000 strings"), ('{"query": "q", "choices": ["a", "b"], "gold": 2}', "\"gold\""),
                                          ('{"query": "q", "choices": ["a", "b"]}', "\"gold\""), ('{"query": "q"}', "\"gold\""), ("", "found none"),
                                          ('{"query": "q", "answer": "a"}\n{"query": "q", "choices": ["a", "b"], "gold": 0}', "line 2: expected questions of one kind")])

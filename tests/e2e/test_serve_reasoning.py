@@ -54,7 +54,10 @@ def test_budget(thinker, client, budget):
     for text in (message.content, thought):
         assert "think>" not in text
     content, reasoning = "", ""
-    for chunk in ask(client, budget, stream=True):
+    for chunk in ask(client, budget, stream=True, stream_options={"include_usage": True}):
+        if chunk.usage:
+            assert chunk.usage.completion_tokens_details == answer.usage.completion_tokens_details
+            continue
         content += chunk.choices[0].delta.content or ""
         reasoning += getattr(chunk.choices[0].delta, "reasoning_content", None) or ""
     assert (content, reasoning) == (message.content, thought)

@@ -33,11 +33,10 @@ void add_products(typename V::F (&acc)[R][C], const float* a, int64_t lda, const
   }
 }
 
-// A Panel: words of `a` per step; bits of a column in a row of the page; one step.
+// A Panel: words of `a` per step, and one step. A column is 32 bits wide.
 template <class V>
 struct PanelF32 {
   static constexpr int kWords = 1;
-  static constexpr int kColumnBits = 32;
   template <int R, int C>
   static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
                    int64_t column) {
@@ -54,7 +53,6 @@ struct PanelF32 {
 template <class V, bool kHalf = false>
 struct PanelBf16 {
   static constexpr int kWords = V::kHasBf16Dot ? 1 : 2;
-  static constexpr int kColumnBits = 32;
   template <int R, int C>
   static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
                    int64_t column) {
@@ -106,7 +104,7 @@ void multiply_columns(const Tile& t, int64_t column) {
   }
   for (int64_t s = 0; s < t.steps; ++s) {
     const std::byte* b = t.b + s * t.b_stride;
-    prefetch_ahead<C * V::kLanes * Panel::kColumnBits / 8>(b + column * Panel::kColumnBits / 8, t.ahead);
+    prefetch_ahead<C * V::kLanes * 4>(b + column * 4, t.ahead);
     Panel::template step<R, C>(acc, t.a + s * Panel::kWords, t.lda, b, column);
   }
   TURGO_UNROLL for (int r = 0; r < R; ++r) {

@@ -171,12 +171,12 @@ std::unique_ptr<Responder> chat_interactive(ApiServer& server, const Call& call)
   std::shared_ptr<InteractiveSession> session;
   std::vector<Message> all = r.messages;
   size_t num_before = 0;
+  std::optional<InteractiveSessions::Key> forgotten;
   if (!ref.id.empty()) {
-    std::unique_lock lock(server.sessions().mutex);
+    std::lock_guard lock(server.sessions().mutex);
     session = server.sessions().find(ref.owner, ref.id, false);
     if (!session) {
-      if (auto rested = server.sessions().make_room())
-        end_engine_session(server, rested->second, rested->first);
+      forgotten = server.sessions().make_room();
       session = server.sessions().find(ref.owner, ref.id, true);
     }
     if (!session)
@@ -194,6 +194,7 @@ std::unique_ptr<Responder> chat_interactive(ApiServer& server, const Call& call)
   auto format =
       std::make_unique<InteractiveFormatter>(server, session, ref, num_before, r.keeps_session, history);
   try {
+    if (forgotten) end_engine_session(server, forgotten->second, forgotten->first);
     std::vector<int32_t> ids = server.pipeline().chat_tokens(all);
     std::vector<Choice> choices;
     choices.push_back(server.submit(std::move(ids), r.generation, ref, true, "prompt"));

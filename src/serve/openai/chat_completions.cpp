@@ -103,6 +103,7 @@ class ChatFormatter : public AnswerFormat {
     options_ = {answer_format(r, server.tool_format()), server.thinks(), starts_thinking, parameter_type,
                 &tools_.tools};
     for (int32_t i = 0; i < r.n; ++i) deltas_.emplace_back(options_, tools_.is_parallel);
+    thoughts_.resize(deltas_.size());
   }
 
   std::string begin(const std::vector<Choice>& choices) override {
@@ -120,6 +121,7 @@ class ChatFormatter : public AnswerFormat {
     if (ends)
       for (Json& delta : deltas.finish()) list.push_back(std::move(delta));
     if (list.empty() && wants_logprobs_ && !event.tokens.empty()) list.push_back({{"content", ""}});
+    for (const Json& delta : list) thoughts_[index] += delta.value("reasoning_content", "");
     Json usage = count(choices, event.tokens.size());
     for (size_t i = 0; i < list.size(); ++i)
       out +=
@@ -145,6 +147,7 @@ class ChatFormatter : public AnswerFormat {
     json["choices"] = Json::array();
     for (size_t i = 0; i < choices.size(); ++i) {
       Json message = chat_message(options_, tools_.is_parallel, choices[i].text);
+      thoughts_[i] = message.value("reasoning_content", "");
       Json finish = finish_of(choices[i].finish, message.contains("tool_calls"));
       json["choices"].push_back({{"index", i},
                                  {"message", std::move(message)},
@@ -175,16 +178,10 @@ class ChatFormatter : public AnswerFormat {
     for (const OutputToken& token : tokens) content.push_back(chat_logprob(tokenizer_, token));
     return {{"content", std::move(content)}, {"refusal", nullptr}};
   }
-  // With what was thought: as many tokens as the thoughts' text has, for an event may hold both sides of the
-  // end.
+  // With what was thought: as many tokens as that text has, for an event may hold both sides of the end.
   Json whole_count(const std::vector<Choice>& choices) const {
     size_t num_thought = 0;
-    if (options_.thinks || options_.format) {
-      for (const Choice& choice : choices)
-        num_thought +=
-            tokenizer_.encode(chat_message(options_, true, choice.text).value("reasoning_content", ""))
-                .size();
-    }
+    for (const std::string& text : thoughts_) num_thought += tokenizer_.encode(text).size();
     Json usage = usage_json(choices);
     usage["completion_tokens_details"] = {{"reasoning_tokens", num_thought}};
     return usage;
@@ -210,6 +207,7 @@ class ChatFormatter : public AnswerFormat {
   ToolRequest tools_;
   AnswerParser::Options options_;  // points into tools_
   std::vector<ChatDeltas> deltas_;
+  std::vector<std::string> thoughts_;  // per choice
 };
 
 // The conversation's tokens. What is continued of the last message stands behind the opening of its turn.
