@@ -264,6 +264,7 @@ int run(const ServeApi& o) {
     observability.reopen();
     handler.front().keys().reload();
   };
+  http.on_drain = [] { sd_notify_state("STOPPING=1"); };
   auto server = HttpServer::listen(http, handler);
   handler.set_readiness([&server] { return server->draining(); });
   announce(*server, o, http, api.model_name);
@@ -272,7 +273,6 @@ int run(const ServeApi& o) {
   Registrar registrar(o.registrar, server->port(), names, [&server] { return server->draining(); });
   sd_notify_state("READY=1");
   server->run();
-  sd_notify_state("STOPPING=1");
   return 0;
 }
 

@@ -100,6 +100,7 @@ int run(const ServeProxy& o) {
   http.handle_signals = true;
   ProxyServer proxy(config);
   http.on_reload = [&proxy] { proxy.keys().reload(); };
+  http.on_drain = [] { sd_notify_state("STOPPING=1"); };
   auto server = HttpServer::listen(http, proxy);
   proxy.attach(*server);
   std::string host = o.http.address == "0.0.0.0" ? "localhost" : o.http.address;
@@ -109,7 +110,6 @@ int run(const ServeProxy& o) {
     warn_of_open_server(o.http.address, "this distributor");
   sd_notify_state("READY=1");
   server->run();
-  sd_notify_state("STOPPING=1");
   proxy.detach();
   return 0;
 }

@@ -65,6 +65,10 @@ class BeastServer : public HttpServer, private Connection::Host {
       tls_ = TlsTerminator::create(*io_, config_.ssl_certfile, config_.ssl_keyfile);
     if (!config_.address.empty()) listen_tcp();
     if (!config_.unix_socket.empty()) listen_local();
+    if (config_.handle_signals) {  // from now on: whoever is told that the server is up may stop it at once
+      for (int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
+      wait_for_signal();
+    }
   }
 
   ~BeastServer() override {
@@ -75,12 +79,6 @@ class BeastServer : public HttpServer, private Connection::Host {
   void run() override {
     if (tcp_.is_open()) asio::co_spawn(*io_, accept(tcp_), asio::detached);
     if (local_.is_open()) asio::co_spawn(*io_, accept(local_), asio::detached);
-    if (config_.handle_signals) {
-      signals_.add(SIGTERM);
-      signals_.add(SIGINT);
-      signals_.add(SIGHUP);
-      wait_for_signal();
-    }
     io_->run();
   }
 
@@ -217,6 +215,7 @@ class BeastServer : public HttpServer, private Connection::Host {
 
   void start_drain() {
     if (draining_.exchange(true)) return;
+    if (config_.on_drain) config_.on_drain();
     error_code ignored;
     tcp_.close(ignored);
     bool had_local = local_.is_open();

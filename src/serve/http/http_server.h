@@ -81,6 +81,7 @@ struct HttpServerConfig {
   double drain_seconds = 30;
   bool handle_signals = false;      // SIGTERM and SIGINT drain, the second one stops at once; SIGHUP reloads
   std::function<void()> on_reload;  // what SIGHUP reads again beside the certificate; may throw Error
+  std::function<void()> on_drain;   // called once, when no new connection is taken any more
 };
 
 class HttpServer {
