@@ -249,6 +249,7 @@ def test_server_and_client(model, pipe, turgo_answers):
 INTERRUPTED = """
 import os, signal, sys, threading, time
 import turgo
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts with &
 pipe = turgo.pipeline(sys.argv[1])
 def press():
     time.sleep(0.3)
