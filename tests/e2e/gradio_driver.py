@@ -38,12 +38,17 @@ def main(url, screenshot):
             time.sleep(0.02)
         said["answer"] = text()
         page.screenshot(path=screenshot)
-        count, pieces, deadline = answers.count(), set(), time.monotonic() + 60
-        ask("Write a very long story about a river, with many chapters.")
-        while len(pieces) < 4 and time.monotonic() < deadline:  # it grows before the eyes, and is then cut off
-            if answers.count() > count and text():
-                pieces.add(text())
-            time.sleep(0.02)
+        pieces = set()
+        for _ in range(5):  # it grows before the eyes, and is then cut off; an answer is sampled, some are short
+            count, pieces, last_change = answers.count(), set(), time.monotonic()
+            ask("Write a very long story about a river, with many chapters.")
+            while len(pieces) < 4 and time.monotonic() - last_change < (3 if pieces else 30):
+                if answers.count() > count and text() and text() not in pieces:
+                    pieces.add(text())
+                    last_change = time.monotonic()
+                time.sleep(0.02)
+            if len(pieces) >= 4:
+                break
         said["pieces"] = len(pieces)
         page.locator("#cancel").click()
         time.sleep(0.7)
