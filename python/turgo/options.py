@@ -12,6 +12,7 @@ class EngineOptions:
 
     threads: compute threads (0 to 1024; default: one per core)
     precision: arithmetic of the weights' products; auto: int8 for quantised weights (one of 'auto', 'int8', 'bf16', 'f32'; default: auto)
+    head_type: 16-bit head of a folder with quantised layers: in 8 bits, or as in the file (always with f32) (one of 'int8', 'file'; default: int8)
     session_len: context in tokens: prompt, history and answer (0 to 16777216; default: the model's own)
     max_batch_size: requests computed at once (1 to 65536; default: 128)
     cache_max_entry_count: share of the free memory for the KV cache; 1 and more: number of blocks (0.001 to 1000000000; default: 0.8)
@@ -33,6 +34,7 @@ class EngineOptions:
 
     threads: int = 0
     precision: str = 'auto'
+    head_type: str = 'int8'
     session_len: int = 0
     max_batch_size: int = 128
     cache_max_entry_count: float = 0.8

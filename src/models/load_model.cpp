@@ -33,7 +33,10 @@ LoadedModel load_model(std::shared_ptr<const ModelFile> file, const LoadOptions&
   WeightMap map = architecture.weight_map(params, model.config);
   auto specs = expand(map, model.config, *file);
   model.skipped = check_tensors(map, model.config, specs, *file);
-  WeightLoader loader(*file, model.config, specs, options);
+  LoadOptions local = options;
+  local.round_head =
+      options.round_head && !file->quantization().empty() && options.precision != Precision::kF32;
+  WeightLoader loader(*file, model.config, specs, local);
   model.weights = loader.load();
   model.config = loader.local_config();
   file->check_unchanged();

@@ -27,6 +27,9 @@ struct LoadOptions {
   // Unset: int8 activations for integer weights of up to 8 bits, bf16 for 16- and 32-bit floats. A model
   // without integer weights can not use int8 and gets bf16.
   std::optional<Precision> precision;
+  // Float heads (and embeddings tied to them) of folders with quantised layers are packed in 8 bits
+  // (rounded_table.h), but never for Precision::kF32, which takes every weight as it is.
+  bool round_head = true;
   LoadPlan plan;
   ThreadTeam* team = nullptr;  // packs panels in parallel; null: the calling thread
   // Called after each layer with the bytes of the file that were read so far, and all that will be.

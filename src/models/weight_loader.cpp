@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "models/rounded_table.h"
 
 namespace turgo {
 namespace {
@@ -297,12 +298,17 @@ LayerWeights WeightLoader::load_layer(int i) {
 void WeightLoader::load_tables(DecoderWeights& weights) {
   const RawTensor& embed = *tensor(kEmbedTokens, -1);
   const RawTensor* head = tensor(kLmHead, -1);
+  RawTensor head_rows = head ? *head : embed;
+  if (options_.round_head && can_round_table(head_rows)) {
+    check_finite(RowSource::all(head_rows));
+    head_rows = rounded_table(head ? *head : embed);
+  }
   if (embed.reader && !embed.reader->column_order().empty())
     fail(ErrorCode::kUnsupported, "tensor {}: an embedding table with columns in act-order",
          quote(embed.name, 100));
   const bool one_copy = !head && options_.plan.world == 1;
   const bool mapped = !one_copy && plain_float(embed.dtype) && !embed.reader && aligned_for(embed);
-  LinearPlan head_plan = plan_head(head ? *head : embed, true), embed_plan = plan_head(embed, false);
+  LinearPlan head_plan = plan_head(head_rows, true), embed_plan = plan_head(embed, false);
   // The head may have a column order as well.
   int64_t size = packed_size(head_plan.rows) + 2 * WeightBuffer::rounded(4 * int64_t{config_.hidden_size});
   if (!one_copy && !mapped) size += packed_size(embed_plan.rows);

@@ -195,6 +195,7 @@ std::unique_ptr<Pipeline> Pipeline::open(const std::string& path, const Pipeline
   pipeline->team_ = std::make_shared<ThreadTeam>(config.threads);
   LoadOptions options;
   options.precision = asked_precision(config.precision);
+  options.round_head = config.head_type == "int8";
   options.plan.world = config.tp;
   options.team = pipeline->team_.get();
   LoadedModel model = load_with_progress(file, options);

@@ -11,6 +11,10 @@ void list_options(PipelineConfig& c, OptionList& list, bool with_template) {
   list.add("precision", &c.precision, "arithmetic of the weights' products; auto: int8 for quantised weights")
       .choices({"auto", "int8", "bf16", "f32"})
       .label("P");
+  list.add("head_type", &c.head_type,
+           "16-bit head of a folder with quantised layers: in 8 bits, or as in the file (always with f32)")
+      .choices({"int8", "file"})
+      .label("T");
   list.add("session_len", &c.session_len, "context in tokens: prompt, history and answer")
       .range(0, 1 << 24)
       .label("N")

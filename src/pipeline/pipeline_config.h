@@ -31,6 +31,7 @@ struct PipelineConfig {
   std::string backend;
   int32_t threads = 0;
   std::string precision = "auto";  // auto, int8, bf16, f32
+  std::string head_type = "int8";  // int8, file: LoadOptions::round_head
   std::string chat_template;       // "" = the model's own
   std::string log_level = "warning";
   bool needs_tokenizer = true;  // no flag: eval logits and bench do without

@@ -37,8 +37,8 @@ def config(**more):
 
 
 def write_folder(folder, tensors, **more):
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config(**more)))
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({**config(), **more}))
     write_safetensors(folder / "model.safetensors", tensors)
     return folder
 
@@ -140,11 +140,16 @@ CASES = {
 }
 
 
-def make(tmp_path, case):
-    """(packed folder, f32 folder)"""
+def make(tmp_path, case, change=None, **more):
+    """(packed folder, f32 folder); `change` is applied to the head's rows, `more` goes into config.json"""
     pack, o, quantization = CASES[case]
     rng = np.random.default_rng(sum(map(ord, case)))
     tensors = plain_tensors(rng)
+    head = "model.embed_tokens.weight" if more.get("tie_word_embeddings") else "lm_head.weight"
+    if head != "lm_head.weight":
+        del tensors["lm_head.weight"]
+    if change:
+        tensors[head] = change(tensors[head])
     dense = dict(tensors)
     orders = {k: rng.permutation(k) for k in (HIDDEN, HEADS * DIM, WIDTH)}
     for name, (n, k) in linears().items():
@@ -163,7 +168,7 @@ def make(tmp_path, case):
         options = {key: o[key] for key in ("bits", "v1", "symmetric", "scale_type", "plain_zero") if key in o}
         tensors.update(pack(name, code, zero, scale, index=index if o.get("act_order") else None, **options))
         dense[f"{name}.weight"] = scale[:, index] * (code - zero[:, index]).astype(np.float32)
-    return (write_folder(tmp_path / "packed", tensors, quantization_config=quantization), write_folder(tmp_path / "dense", dense))
+    return (write_folder(tmp_path / "packed", tensors, quantization_config=quantization, **more), write_folder(tmp_path / "dense", dense, **more))
 
 
 def logits(turgo, folder, precision, out, *flags):
@@ -188,6 +193,37 @@ def test_weights_are_exact(turgo, tmp_path, case):
     if case.endswith("as_f32"):
         done = turgo("eval", "logits", packed, "--token-ids", "1", "--output", tmp_path / "one.npy", check=0)
         assert "are held as f32" in done.stderr
+
+
+def rounded_to_8_bits(rows):
+    """The values of Q8_0: blocks of 32 with a scale of amax / 127 in f16."""
+    blocks = rows.reshape(-1, 32)
+    scale = np.abs(blocks).max(1, keepdims=True) / np.float32(127)
+    codes = np.floor(blocks * (np.float32(1) / scale) + np.float32(127.5)) - np.float32(127)
+    return (codes * scale.astype(np.float16).astype(np.float32)).reshape(rows.shape)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_head_is_packed_in_8_bits(turgo, tmp_path, tied):
+    packed, dense = make(tmp_path, "awq_g64", tie_word_embeddings=tied)
+    for precision in ("int8", "bf16"):
+        exact = logits(turgo, packed, precision, tmp_path / "out.npy", "--head-type", "file")
+        got = logits(turgo, packed, precision, tmp_path / "out.npy")
+        assert 0 < np.abs(got - exact).max() < 0.02 * np.abs(exact).max(), precision
+        again, _ = make(tmp_path / precision, "awq_g64", change=rounded_to_8_bits, tie_word_embeddings=tied)
+        np.testing.assert_array_equal(logits(turgo, again, precision, tmp_path / "out.npy"), got)
+    # f32 is the reference, and weights of plain folders are nobody's to round.
+    for folder, precision in [(packed, "f32"), (dense, "bf16")]:
+        np.testing.assert_array_equal(*(logits(turgo, folder, precision, tmp_path / "out.npy", "--head-type", t) for t in ("int8", "file")))
+
+
+def test_a_head_to_be_rounded_must_be_finite(turgo, tmp_path):
+    def spoil(rows):
+        rows[3, 5] = np.nan
+        return rows
+    packed, _ = make(tmp_path, "awq_g64", change=spoil)
+    done = turgo("eval", "logits", packed, "--token-ids", "1", "--output", tmp_path / "out.npy", check=2)
+    assert "tensor 'lm_head.weight': expected finite numbers" in done.stderr
 
 
 def test_two_ranks_read_their_shares(turgo, tmp_path):
