@@ -31,16 +31,15 @@ std::string resolve(const std::string& dataset) {
   if (std::ranges::find(kNames, dataset) == std::end(kNames))
     fail(ErrorCode::kNotFound,
          "--calib-dataset {}: no such file; expected a text or .jsonl file, or one of wikitext2, ptb, c4, "
-         "pileval, generated",
+         "pileval, tales, generated",
          quote(dataset, 200));
   for (const char* suffix : {".txt", ".jsonl"}) {
     std::string path = cache_folder() + "/" + dataset + suffix;
     if (fs::exists(path, ignored)) return path;
   }
   fail(ErrorCode::kNotFound,
-       "--calib-dataset {}: nothing is downloaded here; put the text at {}/{}.txt, or leave the flag out to "
-       "use the "
-       "bundled text",
+       "--calib-dataset {}: nothing is downloaded here; put the text at {}/{}.txt, or say tales to use "
+       "the bundled text",
        dataset, cache_folder(), dataset);
 }
 
@@ -77,7 +76,7 @@ std::string jsonl_text(std::string_view lines, const std::string& path) {
 }  // namespace
 
 std::string calibration_text(const std::string& dataset, std::string* source) {
-  if (dataset.empty()) {
+  if (dataset.empty() || dataset == kBundledDataset) {
     *source = "the bundled tales";
     return std::string(bundled_text());
   }

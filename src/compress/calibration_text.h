@@ -10,8 +10,10 @@
 
 namespace turgo {
 
+inline constexpr const char* kBundledDataset = "tales";
+
 struct CalibrationRequest {
-  std::string dataset;  // FILE (text, or .jsonl with "text"), a name, or "" = the bundled tales
+  std::string dataset;  // FILE (text, or .jsonl with "text"), a name, or "" as "tales"
   int32_t num_samples = 128, seqlen = 512;
 };
 

@@ -43,8 +43,10 @@ CalibrationSamples generate_calibration(const std::string& model, const Calibrat
   const Tokenizer& tokenizer = pipeline->tokenizer();
   const std::vector<int32_t> words = word_tokens(tokenizer);
   if (words.empty())
-    fail(ErrorCode::kUnsupported, "{}: --calib-dataset {} starts from words, and its vocabulary has none",
-         quote(model, 200), kGeneratedDataset);
+    fail(ErrorCode::kUnsupported,
+         "{}: --calib-dataset {} starts from words, and its vocabulary has none; "
+         "expected a file, or {} (the bundled text)",
+         quote(model, 200), kGeneratedDataset, kBundledDataset);
   CalibrationSamples out;
   out.source = "text that the model wrote";
   out.num_asked = request.num_samples;

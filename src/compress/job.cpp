@@ -113,16 +113,57 @@ std::string time_text(double seconds) {
   return seconds < 90 ? fmt::format("{:.0f} s", seconds) : fmt::format("{:.0f} min", seconds / 60);
 }
 
+constexpr size_t kHeldOutTokens = 2048;
+
+struct JobText {
+  CalibrationSamples samples;
+  std::vector<int32_t> held_out;  // what the self-check measures on
+};
+
 // Calibration takes the front of the text, the self-check its end.
-std::vector<int32_t> hold_out(CalibrationSamples& samples) {
-  constexpr size_t kTokens = 2048;
-  std::vector<int32_t> held;
-  while (samples.ids.size() > 8 && held.size() < kTokens) {
-    held.insert(held.begin(), samples.ids.back().begin(), samples.ids.back().end());
-    samples.num_tokens -= static_cast<int64_t>(samples.ids.back().size());
-    samples.ids.pop_back();
+JobText cut_text(const CompressionJob& job, const Tokenizer& tokenizer) {
+  CalibrationRequest request = job.calibration;
+  request.num_samples += 5;
+  JobText text{read_calibration(request, tokenizer), {}};
+  auto& ids = text.samples.ids;
+  while (ids.size() > 8 && text.held_out.size() < kHeldOutTokens) {
+    text.held_out.insert(text.held_out.begin(), ids.back().begin(), ids.back().end());
+    ids.pop_back();
   }
-  return held;
+  if (static_cast<int>(ids.size()) > job.calibration.num_samples)
+    ids.resize(static_cast<size_t>(job.calibration.num_samples));
+  return text;
+}
+
+// The model's own text flatters a result that was fitted to it: the check is made on the tales. A dry run
+// only says how much text there would be.
+JobText written_text(const CompressionJob& job, const Tokenizer& tokenizer) {
+  JobText text;
+  if (job.dry_run) {
+    text.samples.source = "text that the model will write";
+    text.samples.ids.assign(static_cast<size_t>(job.calibration.num_samples),
+                            std::vector<int32_t>(static_cast<size_t>(job.calibration.seqlen)));
+    return text;
+  }
+  text.samples = generate_calibration(job.model, job.calibration, job.threads);
+  const CalibrationRequest tales{kBundledDataset, 4, static_cast<int32_t>(kHeldOutTokens / 4)};
+  for (const auto& ids : read_calibration(tales, tokenizer).ids)
+    text.held_out.insert(text.held_out.end(), ids.begin(), ids.end());
+  return text;
+}
+
+JobText read_text(const CompressionJob& job, const SourceModel& source) {
+  if (!job.recipe.needs_calibration() && !job.self_check) return {};
+  auto tokenizer = load_tokenizer(source.file());
+  if (!tokenizer)
+    fail(ErrorCode::kUnsupported, "{}: has no tokenizer, so no text can be calibrated on",
+         quote(job.model, 200));
+  JobText text = job.calibration.dataset == kGeneratedDataset ? written_text(job, *tokenizer)
+                                                              : cut_text(job, *tokenizer);
+  text.samples.num_asked = job.calibration.num_samples;
+  text.samples.num_tokens = 0;
+  for (const auto& ids : text.samples.ids) text.samples.num_tokens += static_cast<int64_t>(ids.size());
+  return text;
 }
 
 void announce(const CompressionJob& job, const SourceModel& source, const CalibrationSamples& samples,
@@ -191,23 +232,8 @@ CompressionReport run_compression(CompressionJob job) {
   if (!kernels)
     fail(ErrorCode::kInvalidArgument, "TURGO_ISA={}: this CPU has no such kernels", quote(isa ? isa : ""));
   TeamMath math(std::make_shared<ThreadTeam>(job.threads), *kernels);
-  CalibrationSamples samples;
-  std::vector<int32_t> held_out;
-  if (job.recipe.needs_calibration() || job.self_check) {
-    auto tokenizer = load_tokenizer(source.file());
-    if (!tokenizer)
-      fail(ErrorCode::kUnsupported, "{}: has no tokenizer, so no text can be calibrated on",
-           quote(job.model, 200));
-    CalibrationRequest request = job.calibration;
-    request.num_samples += 5;  // the end is held out
-    samples = calibration_of(job.model, request, *tokenizer, job.threads);
-    held_out = hold_out(samples);
-    samples.num_asked = job.calibration.num_samples;
-    if (static_cast<int>(samples.ids.size()) > job.calibration.num_samples)
-      samples.ids.resize(static_cast<size_t>(job.calibration.num_samples));
-    samples.num_tokens = 0;
-    for (const auto& ids : samples.ids) samples.num_tokens += static_cast<int64_t>(ids.size());
-  }
+  if (!job.dry_run) check_target(job.target, job.model, job.force);  // before a long calibration
+  const auto [samples, held_out] = read_text(job, source);
   Compressor compressor(source, job.recipe, math);
   announce(job, source, samples, compressor, math);
   if (job.dry_run) return CompressionReport{};

@@ -1,5 +1,7 @@
 #include "compress/outlier_report.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -13,6 +15,7 @@
 #include "core/progress.h"
 #include "eval/kl_divergence.h"
 #include "io/atomic_file.h"
+#include "io/npy.h"
 #include "io/safetensors_writer.h"
 #include "pipeline/load_tokenizer.h"
 
@@ -103,6 +106,44 @@ PipelineConfig cache_config(int32_t threads, int32_t quant_policy, int32_t token
   return config;
 }
 
+// The reference's logits in a file that goes with it: they are made once, and one model is in memory at a
+// time.
+class KeptLogits {
+ public:
+  KeptLogits(const std::string& folder, Pipeline& reference, const std::vector<TokenWindow>& windows)
+      : path_(fmt::format("{}/turgo-logits-{}.npy",
+                          folder.empty() ? std::filesystem::temp_directory_path().string() : folder,
+                          ::getpid())) {
+    NpyWriter writer(path_, reference.vocab_size());
+    for (const TokenWindow& window : windows)
+      window_logits(reference, window, [&](int32_t, std::span<const float> row) { writer.write_rows(row); });
+    writer.finish();
+  }
+  ~KeptLogits() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  KeptLogits(const KeptLogits&) = delete;
+  KeptLogits& operator=(const KeptLogits&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+struct CacheResult {
+  KlResult kl;
+  int64_t bytes_per_token;
+};
+
+CacheResult measure_cache(const OutlierJob& job, int32_t policy, const KeptLogits& reference,
+                          const std::vector<TokenWindow>& windows) {
+  auto pipeline = std::shared_ptr<Pipeline>(
+      Pipeline::open(job.model, cache_config(job.threads, policy, job.calibration.seqlen)));
+  const auto logits = open_npy_logits(reference.path());
+  return {measure_kl(*model_logits(pipeline), *logits, windows), pipeline->info().kv_bytes_per_token};
+}
+
 }  // namespace
 
 Json report_input_outliers(const OutlierJob& job) {
@@ -145,7 +186,7 @@ Json report_kv_cache(const OutlierJob& job, double max_loss) {
   };
   constexpr Kind kKinds[] = {{"int8", 8}, {"k8v4", 84}, {"int4", 4}};
   const int32_t ctx = job.calibration.seqlen;
-  auto reference = std::shared_ptr<Pipeline>(Pipeline::open(job.model, cache_config(job.threads, 0, ctx)));
+  auto reference = Pipeline::open(job.model, cache_config(job.threads, 0, ctx));
   CalibrationSamples samples =
       calibration_of(job.model, job.calibration, reference->tokenizer(), job.threads);
   std::vector<TokenWindow> windows;
@@ -155,19 +196,20 @@ Json report_kv_cache(const OutlierJob& job, double max_loss) {
     windows.push_back({std::move(ids), prefix, row});
     row += windows.back().num_tokens();
   }
+  const KeptLogits kept(job.target, *reference, windows);
+  const int64_t bf16_bytes = reference->info().kv_bytes_per_token;
+  reference.reset();
   Json kinds = Json::array();
   std::string advice = "bf16";
   int32_t policy = 0;
   double bf16_perplexity = 0;
   for (const Kind& kind : kKinds) {
-    auto pipeline =
-        std::shared_ptr<Pipeline>(Pipeline::open(job.model, cache_config(job.threads, kind.policy, ctx)));
-    const KlResult kl = measure_kl(*model_logits(pipeline), *model_logits(reference), windows);
+    auto [kl, bytes] = measure_cache(job, kind.policy, kept, windows);
     const double loss = std::exp(kl.model_nll - kl.reference_nll) - 1;
     bf16_perplexity = std::exp(kl.reference_nll);
     kinds.push_back({{"cache", kind.name},
                      {"quant_policy", kind.policy},
-                     {"bytes_per_token", pipeline->info().kv_bytes_per_token},
+                     {"bytes_per_token", bytes},
                      {"perplexity", std::exp(kl.model_nll)},
                      {"perplexity_loss", loss},
                      {"mean_kl", kl.mean},
@@ -178,7 +220,7 @@ Json report_kv_cache(const OutlierJob& job, double max_loss) {
                  {"tokens", row},
                  {"ctx", ctx},
                  {"bf16_perplexity", bf16_perplexity},
-                 {"bf16_bytes_per_token", reference->info().kv_bytes_per_token},
+                 {"bf16_bytes_per_token", bf16_bytes},
                  {"caches", kinds},
                  {"max_loss", max_loss},
                  {"advice", advice},

@@ -53,23 +53,33 @@ bool inside(const fs::path& inner, const fs::path& outer) {
   }
 }
 
+std::string without_slashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 }  // namespace
 
-WorkFolder::WorkFolder(std::string target, const std::string& source, bool force, Json identity)
-    : target_(std::move(target)), force_(force), identity_(std::move(identity)) {
-  while (target_.size() > 1 && target_.back() == '/') target_.pop_back();
-  folder_ = target_ + ".partial";
-  if (inside(source, target_) || inside(target_, source))
+void check_target(const std::string& target, const std::string& source, bool force) {
+  const std::string path = without_slashes(target);
+  if (inside(source, path) || inside(path, source))
     fail(ErrorCode::kInvalidArgument,
-         "--work-dir {}: is the source itself or overlaps it; expected another place", quote(target_, 200));
+         "--work-dir {}: is the source itself or overlaps it; expected another place", quote(path, 200));
   std::error_code e;
-  if (fs::exists(target_, e) && !force_)
+  if (fs::exists(path, e) && !force)
     fail(ErrorCode::kInvalidArgument,
-         "--work-dir {}: exists already; give another one, or --force to replace it", quote(target_, 200));
-  const fs::path parent = fs::path(target_).parent_path();
+         "--work-dir {}: exists already; give another one, or --force to replace it", quote(path, 200));
+  const fs::path parent = fs::path(path).parent_path();
   if (!parent.empty() && !fs::is_directory(parent, e))
     fail(ErrorCode::kNotFound, "--work-dir {}: expected its parent to be a folder, there is none",
-         quote(target_, 200));
+         quote(path, 200));
+}
+
+WorkFolder::WorkFolder(std::string target, const std::string& source, bool force, Json identity)
+    : target_(without_slashes(std::move(target))), force_(force), identity_(std::move(identity)) {
+  check_target(target_, source, force_);
+  folder_ = target_ + ".partial";
+  std::error_code e;
   fs::create_directories(folder_, e);
   if (e) fail_path("create", folder_, e);
   lock();

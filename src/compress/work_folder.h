@@ -14,12 +14,16 @@
 
 namespace turgo {
 
+// Throws Error{kInvalidArgument} if `target` exists and `force` is not set, or if it is the source or holds
+// it, also by way of links; Error{kNotFound} if it has no parent.
+void check_target(const std::string& target, const std::string& source, bool force);
+
 class WorkFolder {
  public:
   // `target`: the folder or file that will appear. `identity`: everything that decides the result (recipe,
   // source's fingerprint, calibration ids); a partial folder with another identity is started afresh. Throws
-  // Error{kInvalidArgument} if `target` exists and `force` is not set, if it is the source or holds it, also
-  // by way of links, or if another run is at work there; Error{kNotFound, kIo, kResourceExhausted}.
+  // as check_target() does, Error{kInvalidArgument} if another run is at work there, Error{kIo,
+  // kResourceExhausted}.
   WorkFolder(std::string target, const std::string& source, bool force, Json identity);
 
   ~WorkFolder();

@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-FLAGS = ["--export", "gguf", "--w-group-size", "32", "--w-sym", "--calib-samples", "2", "--calib-seqlen", "64", "--no-check"]
+FLAGS = ["--export", "gguf", "--w-group-size", "32", "--w-sym", "--calib-dataset", "tales", "--calib-samples", "2",
+         "--calib-seqlen", "64", "--no-check"]
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(program, turgo, model, tmp_path):
@@ -37,7 +38,7 @@ def test_refusals_name_what_to_do(turgo, model, tmp_path):
                              (["--work-dir", model], "is the source itself"),
                              (["--work-dir", tmp_path / "there.gguf"], "exists already")]:
         flags = arguments if "--work-dir" in arguments else [*arguments, "--work-dir", tmp_path / "new.gguf"]
-        done = turgo("lite", "auto_gptq", model, *flags, *FLAGS, check=2)
+        done = turgo("lite", "auto_gptq", model, *FLAGS, *flags, check=2)
         assert words in done.stderr.strip().splitlines()[-1] and not (tmp_path / "new.gguf").exists()
     assert (tmp_path / "there.gguf").read_text() == ""
 
