@@ -4,7 +4,8 @@
 //   f32, f16 weights x bf16           weights stay f32, activations are widened
 //   anything x f32                    weights exactly as dequantize_row gives them, FMA
 // Where a group must be unpacked it goes through a buffer in L1, so that the arithmetic is one template over
-// T for all types; sums of a tile then live in memory between groups.
+// T for all types; sums of a tile then live in memory between groups. bf16 alone has two more ways with the
+// same operations on every sum: one token (registers), more than one tile (unpacked once for all).
 #pragma once
 
 #include "kernels/cpu/quants_avx512.h"
@@ -81,32 +82,64 @@ void tile_bf16(const uint8_t* panel, const uint8_t* tile, int64_t groups, const 
 
 // --- integer weights x bf16 activations ---
 
-// 16-bit words holding quants (upper byte zero) -> bf16 of quant - offset, exactly.
+// Vectors of quants() -> bf16 of quant - offset, exactly, two k to a lane: even() of its bytes 0 and 2, odd()
+// of bytes 1 and 3. The permutes look at the low 5 (6) bits of a 16-bit word only, so that neither the byte
+// above nor, of 4 bits, the next nibble needs to be masked: their table repeats.
 template <DType D>
 struct Bf16Lookup {
+  static constexpr QuantFormat kFormat = quant_format(D);
+  static constexpr int kBits = kFormat.low_bits + kFormat.high_bits;
+  static constexpr bool kNibbles = kFormat.low_bits == 4 && kFormat.high_bits == 0;
   __m512i low, high;
 
   [[gnu::always_inline]] inline Bf16Lookup() {
-    constexpr int kOffset = quant_format(D).offset;
     alignas(64) uint16_t table[64];
     for (int i = 0; i < 64; ++i) {
-      table[i] = static_cast<uint16_t>(f32_to_bits(static_cast<float>(i - kOffset)) >> 16);
+      const int quant = kNibbles ? i & 15 : i;
+      table[i] = static_cast<uint16_t>(f32_to_bits(static_cast<float>(quant - kFormat.offset)) >> 16);
+    }
+    if constexpr (kBits == 8) {
+      // Words 1, 3, … of two vectors of 32-bit lanes, interleaved.
+      for (int i = 0; i < 32; ++i) table[i] = static_cast<uint16_t>(i % 2 * 32 + i / 2 * 2 + 1);
     }
     low = _mm512_load_si512(table);
     high = _mm512_load_si512(table + 32);
   }
 
-  [[gnu::always_inline]] inline __m512i operator()(__m512i words) const {
-    constexpr QuantFormat f = quant_format(D);
-    if constexpr (f.low_bits + f.high_bits <= 5) return _mm512_permutexvar_epi16(words, low);
-    if constexpr (f.low_bits + f.high_bits == 6) return _mm512_permutex2var_epi16(low, words, high);
-    // 8 bits: each word through f32, whose upper half is the bf16.
-    __m512i offset = _mm512_set1_epi32(f.offset);
-    __m512i even = _mm512_sub_epi32(_mm512_and_si512(words, _mm512_set1_epi32(0xffff)), offset);
-    __m512i odd = _mm512_sub_epi32(_mm512_srli_epi32(words, 16), offset);
-    even = _mm512_castps_si512(_mm512_cvtepi32_ps(even));
-    odd = _mm512_castps_si512(_mm512_cvtepi32_ps(odd));
-    return _mm512_or_si512(_mm512_srli_epi32(even, 16), odd);
+  template <int kWord>
+  [[gnu::always_inline]] inline __m512i word(const uint8_t* group, int half) const {
+    if constexpr (!kNibbles) return quants<D, kWord>(group, half);
+    __m512i x = load(group + quant_layout(D).low_offset + half * 64 + kWord % 4 * 128);
+    return kWord < 4 ? x : _mm512_srli_epi16(x, 4);
+  }
+  [[gnu::always_inline]] inline __m512i even(__m512i x) const {
+    if constexpr (kBits == 8) return pair_of_bytes<0, 16>(x);
+    return look_up(x);
+  }
+  [[gnu::always_inline]] inline __m512i odd(__m512i x) const {
+    if constexpr (kBits == 8) return pair_of_bytes<8, 24>(x);
+    return look_up(_mm512_srli_epi16(x, 8));
+  }
+
+ private:
+  [[gnu::always_inline]] inline __m512i look_up(__m512i x) const {
+    if constexpr (kBits <= 5) return _mm512_permutexvar_epi16(x, low);
+    return _mm512_permutex2var_epi16(low, x, high);
+  }
+  // 2^23 + quant is an f32 with the quant in its low byte; bf16 is the upper half of the difference.
+  template <int kShift>
+  [[gnu::always_inline]] inline __m512i byte_to_f32(__m512i x) const {
+    constexpr float kTwo23 = 8388608.0f;
+    const __m512i magic = _mm512_castps_si512(_mm512_set1_ps(kTwo23));
+    if constexpr (kShift > 0) x = _mm512_srli_epi32(x, static_cast<unsigned>(kShift));
+    constexpr int kAndOr = 0xea;  // (a & b) | c
+    x = _mm512_ternarylogic_epi32(x, _mm512_set1_epi32(0xff), magic, kAndOr);
+    return _mm512_castps_si512(
+        _mm512_sub_ps(_mm512_castsi512_ps(x), _mm512_set1_ps(kTwo23 + static_cast<float>(kFormat.offset))));
+  }
+  template <int kFirst, int kSecond>
+  [[gnu::always_inline]] inline __m512i pair_of_bytes(__m512i x) const {
+    return _mm512_permutex2var_epi16(byte_to_f32<kFirst>(x), low, byte_to_f32<kSecond>(x));
   }
 };
 
@@ -115,10 +148,10 @@ template <DType D, int kWord>
                                                 uint8_t* operand) {
 #pragma GCC unroll 2
   for (int h = 0; h < 2; ++h) {
-    __m512i x = quants<D, kWord>(group, h);
+    __m512i x = lookup.template word<kWord>(group, h);
     uint8_t* dst = operand + kWord * 256 + h * 64;
-    _mm512_store_si512(dst, lookup(_mm512_and_si512(x, _mm512_set1_epi16(0xff))));
-    _mm512_store_si512(dst + 128, lookup(_mm512_srli_epi16(x, 8)));
+    _mm512_store_si512(dst, lookup.even(x));
+    _mm512_store_si512(dst + 128, lookup.odd(x));
   }
 }
 
@@ -206,6 +239,112 @@ void tile_quants_bf16(int tokens, const uint8_t* panel, const uint8_t* tile, int
                   dot(operand, tile + g * kBF16GroupBytes * tokens, s, f.half_scales, f.has_min, sums);
                 });
   store_tile(sums, tokens, out);
+}
+
+template <DType D, int kWord>
+[[gnu::always_inline]] inline void dot_word(const uint8_t* group, const Bf16Lookup<D>& lookup,
+                                            const uint8_t* record, __m512 (&acc)[2]) {
+  const __m512bh x0 = pair_of(broadcast32(record + kWord * 8)),
+                 x1 = pair_of(broadcast32(record + kWord * 8 + 4));
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
+    __m512i q = lookup.template word<kWord>(group, h);
+    acc[h] = _mm512_dpbf16_ps(acc[h], pair_of(lookup.even(q)), x0);
+    acc[h] = _mm512_dpbf16_ps(acc[h], pair_of(lookup.odd(q)), x1);
+  }
+}
+
+// One token: each operand is used once, so it stays in registers. The same operations in the same order as
+// above, so the same bits.
+template <DType D>
+void token_quants_bf16(const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
+  constexpr QuantFormat f = quant_format(D);
+  const Bf16Lookup<D> lookup;
+  __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  for_groups<D>(panel, groups,
+                [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
+                  const uint8_t* record = tile + g * kBF16GroupBytes;
+                  const auto* group_sums = reinterpret_cast<const float*>(record + 64);
+                  const Scales s = load_scales<D>(block, group);
+                  __m512 acc[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+                  auto add = [&](int i, float x) __attribute__((always_inline)) {
+#pragma GCC unroll 2
+                    for (int h = 0; h < 2; ++h) {
+                      sum[h] = _mm512_fmadd_ps(acc[h], s.scale[i][h], sum[h]);
+                      if constexpr (f.has_min)
+                        sum[h] = _mm512_fnmadd_ps(s.min[i][h], _mm512_set1_ps(x), sum[h]);
+                    }
+                  };
+                  dot_word<D, 0>(group, lookup, record, acc);
+                  dot_word<D, 1>(group, lookup, record, acc);
+                  dot_word<D, 2>(group, lookup, record, acc);
+                  dot_word<D, 3>(group, lookup, record, acc);
+                  if constexpr (f.half_scales) {
+                    add(0, group_sums[0]);
+                    acc[0] = acc[1] = _mm512_setzero_ps();
+                  }
+                  dot_word<D, 4>(group, lookup, record, acc);
+                  dot_word<D, 5>(group, lookup, record, acc);
+                  dot_word<D, 6>(group, lookup, record, acc);
+                  dot_word<D, 7>(group, lookup, record, acc);
+                  if constexpr (f.half_scales) {
+                    add(1, group_sums[1]);
+                  } else {
+                    add(0, group_sums[0] + group_sums[1]);
+                  }
+                });
+  store_tile_row(sum[0], sum[1], 0, out);
+}
+
+// Several tiles: a piece of a panel becomes bf16 once for all of them, their sums wait in L1 and L2.
+constexpr int kPieceGroups = 32, kPieceTiles = 24;
+
+template <DType D>
+void gemm_quants_bf16_wide(const GemmArgs& a) {
+  constexpr QuantFormat f = quant_format(D);
+  const Bf16Lookup<D> lookup;
+  alignas(64) uint8_t operands[kPieceGroups][2048];
+  Scales scales[kPieceGroups];
+  Sums sums[kPieceTiles];
+  const int64_t groups = a.weight.k / kGroupK, bytes = tile_bytes(a.precision, kFloatTile, a.weight.k);
+  const int64_t panel_bytes = packed_panel_bytes(a.weight.dtype, a.weight.k);
+  const int64_t fit = kActivationChunkBytes / bytes;
+  const int64_t chunk = (fit < 1 ? 1 : fit > kPieceTiles ? kPieceTiles : fit) * kFloatTile;
+  const auto* activations = reinterpret_cast<const uint8_t*>(a.activations);
+  for (int64_t begin = 0; begin < a.m; begin += chunk) {
+    const int64_t end = begin + chunk < a.m ? begin + chunk : a.m;
+    for (int64_t p = a.panel_begin; p < a.panel_end; ++p) {
+      const uint8_t* panel = reinterpret_cast<const uint8_t*>(a.weight.data) + p * panel_bytes;
+      auto for_tiles = [&](auto body) __attribute__((always_inline)) {
+        for (int64_t t = begin; t < end; t += kFloatTile) {
+          const int64_t tokens = end - t < kFloatTile ? end - t : kFloatTile;
+          body(t, static_cast<int>(tokens), sums[(t - begin) / kFloatTile]);
+        }
+      };
+      for_tiles([](int64_t, int tokens, Sums& s) { clear(s, tokens); });
+      auto multiply = [&](int64_t first, int64_t count) __attribute__((always_inline)) {
+        for_tiles([&](int64_t t, int tokens, Sums& s) {
+          const uint8_t* record = activations + t / kFloatTile * bytes + first * kBF16GroupBytes * tokens;
+          for (int64_t i = 0; i < count; ++i, record += kBF16GroupBytes * tokens)
+            kScaledDot[tokens - 1](operands[i], record, scales[i], f.half_scales, f.has_min, s);
+        });
+      };
+      for_groups<D>(panel, groups,
+                    [&](int64_t g, const uint8_t* block, const uint8_t* group)
+                        __attribute__((always_inline)) {
+                          const int64_t i = g % kPieceGroups;
+                          group_to_bf16<D>(group, lookup, operands[i]);
+                          scales[i] = load_scales<D>(block, group);
+                          if (i + 1 == kPieceGroups || g + 1 == groups) multiply(g - i, i + 1);
+                        });
+      const int64_t row = p * kPanelRows, left = a.weight.n - row;
+      for_tiles([&](int64_t t, int tokens, Sums& s) {
+        store_tile(s, tokens,
+                   {a.y + t * a.y_stride + row, a.y_stride, a.bias ? a.bias + row : nullptr,
+                    static_cast<int>(left < kPanelRows ? left : kPanelRows), a.accumulate});
+      });
+    }
+  }
 }
 
 // --- f32 weights in a [32 k][32 rows] buffer, or read from the panel ---
@@ -359,7 +498,15 @@ void gemm_float(const GemmArgs& a) {
 
 template <DType D>
 void gemm_quants_float(const GemmArgs& a) {
-  if (a.precision == Precision::kBF16) return run_tiles(a, kFloatTile, tile_quants_bf16<D>);
+  if (a.precision == Precision::kBF16) {
+    if (a.m > kFloatTile) return gemm_quants_bf16_wide<D>(a);
+    return run_tiles(
+        a, kFloatTile,
+        [](int tokens, const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
+          if (tokens == 1) return token_quants_bf16<D>(panel, tile, groups, out);
+          tile_quants_bf16<D>(tokens, panel, tile, groups, out);
+        });
+  }
   run_tiles(a, kFloatTile, tile_quants_f32<D>);
 }
 

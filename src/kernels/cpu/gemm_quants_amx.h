@@ -71,14 +71,15 @@ struct alignas(64) Unpacked {
 template <DType D, Precision P, int kWord>
 [[gnu::always_inline]] inline void unpack_word(const uint8_t* group, int half,
                                                const avx512::Bf16Lookup<D>& lookup, uint8_t* operand) {
-  __m512i x = avx512::quants<D, kWord>(group, half);
   if constexpr (P == Precision::kInt8) {
+    __m512i x = avx512::quants<D, kWord>(group, half);
     constexpr int kOffset = quant_format(D).offset;
     _mm512_store_si512(operand + kWord * 64,
                        _mm512_sub_epi8(x, _mm512_set1_epi8(static_cast<char>(kOffset))));
   } else {
-    _mm512_store_si512(operand + kWord * 128, lookup(_mm512_and_si512(x, _mm512_set1_epi16(0xff))));
-    _mm512_store_si512(operand + kWord * 128 + 64, lookup(_mm512_srli_epi16(x, 8)));
+    __m512i x = lookup.template word<kWord>(group, half);
+    _mm512_store_si512(operand + kWord * 128, lookup.even(x));
+    _mm512_store_si512(operand + kWord * 128 + 64, lookup.odd(x));
   }
 }
 
