@@ -84,7 +84,7 @@ HttpHandler::Admission ApiServer::admit(const HttpRequest& head) {
   if (!entry) {
     Admission refused =
         no(405, fmt::format("{} does not take {}", quote(head.path), quote(head.method)), "wrong_method");
-    refused.refusal->head.fields.emplace_back("Allow", found.entries->front().method);
+    refused.refusal->head.fields.emplace_back("Allow", found.allowed());
     return refused;
   }
   bool has_body = entry->method != "GET" && entry->method != "HEAD";

@@ -40,6 +40,13 @@ const RouteTable::Entry* RouteTable::Match::find(const std::string& method) cons
   return nullptr;
 }
 
+std::string RouteTable::Match::allowed() const {
+  std::string out;
+  for (const Entry& entry : *entries)
+    out += (out.empty() ? "" : ", ") + entry.method + (entry.method == "GET" ? ", HEAD" : "");
+  return out;
+}
+
 void RouteTable::add(const std::string& method, const std::string& path, Route route, RouteInfo info) {
   std::vector<Entry>& entries = by_path_[path];
   for (Entry& entry : entries)

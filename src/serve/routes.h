@@ -50,6 +50,7 @@ class RouteTable {
     const std::vector<Entry>* entries = nullptr;  // of that path, one per method; nullptr: none
     std::vector<std::string> params;
     const Entry* find(const std::string& method) const;  // HEAD counts as GET
+    std::string allowed() const;                         // the path's methods, as the field Allow lists them
   };
 
   void add(const std::string& method, const std::string& path, Route route, RouteInfo info = {});

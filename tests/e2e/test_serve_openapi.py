@@ -126,6 +126,18 @@ def test_errors_look_as_described(server, api):
         check.validate(answer)
 
 
+def test_other_methods_are_named(server, api):
+    """405 lists what a path takes, and that is what the description says."""
+    for path, item in api["paths"].items():
+        if "{" in path and path != "/v1/sessions/{id}":
+            continue
+        for method in ("TRACE", "PATCH", "PUT"):
+            head = server.raw(f"{method} {path.replace('{id}', 'x')} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            assert b" 405 " in head.split(b"\r\n")[0], (method, path, head)
+            [allowed] = re.findall(rb"(?i)\nallow: ([^\r]*)", head)
+            assert set(allowed.decode().split(", ")) - {"HEAD"} == {one.upper() for one in item}, (method, path)
+
+
 def test_docs_need_nothing_from_elsewhere(server):
     status, page = server.get("/docs")
     assert status == 200 and page.startswith("<!doctype html>") and "openapi.json" in page

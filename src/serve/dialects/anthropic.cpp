@@ -117,7 +117,7 @@ Json tools_schema() {
 }
 
 void take_tools(Fields& f, Json& openai) {
-  if (const Json* tools = f.take("tools", tools_schema); tools && !tools->empty()) {
+  if (const Json* tools = f.take("tools", tools_schema); tools && *tools != Json::array()) {
     if (!tools->is_array()) bad_field("tools", "expected a list, got {}", shown(*tools));
     openai["tools"] = Json::array();
     for (size_t i = 0; i < tools->size(); ++i) {

@@ -5,8 +5,10 @@
 #include "serve/dialects/dialects.h"
 #include "serve/dialects/translated.h"
 #include "serve/embeddings/embeddings.h"
+#include "serve/grammar/response_format.h"
 #include "serve/late_responder.h"
 #include "serve/models/iso_time.h"
+#include "serve/tools/tool_request.h"
 
 namespace turgo {
 namespace {
@@ -191,7 +193,8 @@ Json translated_message(Fields& f) {
   f.finish();
   Json out = {{"role", role}, {"content", content}};
   if (!thinking.empty()) out["reasoning_content"] = thinking;
-  if (calls && calls->is_array() && !calls->empty()) {
+  if (calls && !calls->is_array()) bad_field("tool_calls", "expected a list, got {}", shown(*calls));
+  if (calls && !calls->empty()) {
     out["tool_calls"] = Json::array();
     for (const Json& call : *calls) {
       const Json& function = member(call, "function");
@@ -210,7 +213,11 @@ Json messages_schema() {
   return {{"type", "array"}, {"items", std::move(message)}};
 }
 
-std::unique_ptr<Responder> only_loads(const std::string& model, bool is_chat) {
+// `asked`: the translated fields, which are looked at although there is nothing to answer.
+std::unique_ptr<Responder> only_loads(const std::string& model, const Json& asked, bool is_chat) {
+  Fields fields(asked);
+  take_tools(fields);
+  take_grammar(fields);
   Json out = {{"model", model}, {"created_at", iso_time_now()}};
   if (is_chat)
     out["message"] = {{"role", "assistant"}, {"content", ""}};
@@ -231,9 +238,10 @@ std::unique_ptr<Responder> ollama_chat(ApiServer& server, const Call& call) {
     take_common(f, openai, streams);
     const Json* messages = f.take("messages", messages_schema);
     auto tools_schema = [] { return Json{{"type", "array"}, {"items", {{"type", "object"}}}}; };
-    if (const Json* tools = f.take("tools", tools_schema); tools && !tools->empty()) openai["tools"] = *tools;
+    if (const Json* tools = f.take("tools", tools_schema); tools && *tools != Json::array())
+      openai["tools"] = *tools;
     f.finish();
-    if (!messages || (messages->is_array() && messages->empty())) return only_loads(model, true);
+    if (!messages || (messages->is_array() && messages->empty())) return only_loads(model, openai, true);
     if (!messages->is_array()) bad_field("messages", "expected a list, got {}", shown(*messages));
     openai["messages"] = Json::array();
     for (size_t i = 0; i < messages->size(); ++i) {
@@ -262,7 +270,7 @@ std::unique_ptr<Responder> ollama_generate(ApiServer& server, const Call& call) 
     f.refuse("context", Json::array(), "is not built yet; /api/chat takes the messages");
     f.refuse("images", Json::array(), "images are not built yet");
     f.finish();
-    if (prompt.empty()) return only_loads(model, false);
+    if (prompt.empty()) return only_loads(model, openai, false);
     auto dialect = std::make_unique<OllamaDialect>(model, false);
     if (is_raw || !suffix.empty() || !server.pipeline().has_chat_template()) {
       openai["prompt"] = prompt;

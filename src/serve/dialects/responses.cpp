@@ -100,7 +100,7 @@ void add_item(Json& messages, const Json& item, const std::string& where) {
 void take_tools(Fields& f, ResponsesRequest& r) {
   r.shown["tools"] = Json::array();
   auto tools_schema = [] { return Json{{"type", "array"}, {"items", {{"type", "object"}}}}; };
-  if (const Json* tools = f.take("tools", tools_schema); tools && !tools->empty()) {
+  if (const Json* tools = f.take("tools", tools_schema); tools && *tools != Json::array()) {
     if (!tools->is_array()) bad_field("tools", "expected a list, got {}", shown(*tools));
     r.shown["tools"] = *tools;
     for (const Json& tool : *tools) {
@@ -193,8 +193,9 @@ ResponsesRequest read_request(ApiServer& server, const Call& call, ResponseStore
   f.finish();
   if (metadata && !metadata->is_object())
     bad_field("metadata", "expected an object, got {}", shown(*metadata));
+  if (include && !include->is_array()) bad_field("include", "expected a list, got {}", shown(*include));
   // What has no place in these answers can not be in them.
-  for (const Json& one : include && include->is_array() ? *include : Json::array())
+  for (const Json& one : include ? *include : Json::array())
     if (one != "reasoning.encrypted_content")
       bad_field("include", "{} is not built yet; expected reasoning.encrypted_content", shown(one));
   if (!previous.empty()) r.messages = store.get(previous, call.owner).messages;

@@ -122,7 +122,7 @@ HttpRefusal check_request_head(HttpRequest& request, bool is_http_1_0, size_t ma
   if (!coding.empty() &&
       (is_http_1_0 || request.count_fields("transfer-encoding") > 1 || coding != "chunked"))
     return {501, "Transfer-Encoding: expected chunked alone, in HTTP/1.1"};
-  if (request.method == "CONNECT" || request.method == "TRACE")
+  if (request.method == "CONNECT")
     return {405, fmt::format("the method {} is not served here", request.method)};
   if (request.method == "OPTIONS" && request.target == "*") {
     request.path = request.target;

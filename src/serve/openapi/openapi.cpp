@@ -58,7 +58,7 @@ Json answer_content(const RouteInfo& info) {
   Json schema = Json::object();
   if (!answer.empty()) schema["$ref"] = "#/components/schemas/" + answer;
   Json content = {{"application/json", {{"schema", std::move(schema)}}}};
-  if (*info.stream) content[info.stream] = {{"schema", {{"type", "string"}}}};
+  if (*info.stream) content[info.stream] = Json::object();  // 3.1 has no words for the events of a stream
   return content;
 }
 

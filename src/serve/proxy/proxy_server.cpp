@@ -114,7 +114,7 @@ HttpHandler::Admission ProxyServer::admit(const HttpRequest& head) {
   if (is_forwarded ? head.method != "POST" : found.entries && !entry) {
     Admission refused =
         no(405, fmt::format("{} does not take {}", quote(head.path), quote(head.method)), "wrong_method");
-    refused.refusal->head.fields.emplace_back("Allow", is_forwarded ? "POST" : found.entries->front().method);
+    refused.refusal->head.fields.emplace_back("Allow", is_forwarded ? "POST" : found.allowed());
     return refused;
   }
   if (!is_forwarded && !entry)

@@ -66,10 +66,10 @@ std::unique_ptr<Responder> web_file(const std::string& name, const HttpRequest& 
 
 void add_web_routes(RouteTable& routes, const std::string& api_prefix) {
   routes.add("GET", "/", [](const Call& call) { return web_file("index.html", call.request); },
-             {true, true, "The web page"});
+             {true, true, "The web page", "text/html"});
   routes.add("GET", "/assets/{name*}",
              [](const Call& call) { return web_file(call.params[0], call.request); },
-             {true, true, "The web page's scripts and styles"});
+             {true, true, "The web page's scripts and styles", "*/*"});
   if (api_prefix.empty()) return;
   // The page's addresses are relative: they need the slash behind the prefix.
   routes.add("GET", "",
