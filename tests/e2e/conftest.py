@@ -124,12 +124,12 @@ class Server:
 class Engine:
     """A running `turgo serve engine`."""
 
-    def __init__(self, program, model, *flags, port=0):
+    def __init__(self, program, model, *flags, port=0, name="smollm2"):
         self.process = subprocess.Popen(
-            [program, "serve", "engine", model, "--grpc-port", str(port), "--model-name", "smollm2", *flags],
+            [program, "serve", "engine", model, "--grpc-port", str(port), "--model-name", name, *flags],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         line = self.process.stdout.readline().decode()
-        assert "serving smollm2 on grpc" in line, line
+        assert f"serving {name} on grpc" in line, line
         self.url = line.split()[-1]
         self.address = self.url.split("://")[1]
         self.port = int(self.address.rsplit(":", 1)[1])
@@ -183,8 +183,8 @@ def grpc_program():
 
 @pytest.fixture(scope="session")
 def start_engine(grpc_program, model):
-    """start_engine(*flags, port=0, model=…) -> Engine; the caller stops it."""
-    return lambda *flags, port=0, model=model: Engine(grpc_program, model, *flags, port=port)
+    """start_engine(*flags, port=0, model=…, name="smollm2") -> Engine; the caller stops it."""
+    return lambda *flags, model=model, **more: Engine(grpc_program, model, *flags, **more)
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,28 @@ def statuses_of(answer):
     return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer) if code != b"100"]
 
 
+def metrics_of(server, headers=None):
+    """Each sample by its name with labels, and their sums by name alone."""
+    status, text = server.get("/metrics", headers=headers)
+    assert status == 200
+    out = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            out[name] = float(value)
+            out.setdefault(name.split("{")[0], 0.0)
+            if "{" in name:
+                out[name.split("{")[0]] += float(value)
+    return out
+
+
 class Neighbour(threading.Thread):
     """Asks for the same greedy answer again and again, streamed."""
     BODY = {"prompt": "The capital of France is", "max_tokens": 24, "temperature": 0, "stream": True}
 
     def __init__(self, server, headers=None):
         super().__init__(daemon=True)
-        self.server, self.headers, self.ended, self.answers = server, headers, threading.Event(), []
+        self.server, self.headers, self.ended, self.answers, self.failure = server, headers, threading.Event(), [], None
 
     def ask(self):
         status, text = self.server.post("/v1/completions", self.BODY, headers=self.headers, timeout=120)
@@ -29,9 +44,17 @@ class Neighbour(threading.Thread):
         return "".join(json.loads(line[6:])["choices"][0]["text"] for line in text.split("\n\n") if line.startswith("data: {"))
 
     def run(self):
-        while not self.ended.is_set():
-            self.answers.append(self.ask())
-            self.ended.wait(0.2)
+        try:
+            while not self.ended.is_set():
+                self.answers.append(self.ask())
+                self.ended.wait(0.2)
+        except Exception as failure:  # the row that is checked next fails by it
+            self.failure = failure
+
+    def check(self, alone):
+        if self.failure:
+            raise self.failure
+        assert set(self.answers) <= {alone}
 
 
 class Oracle:
@@ -46,17 +69,7 @@ class Oracle:
         self.neighbour.start()
 
     def metrics(self):
-        status, text = self.server.get("/metrics", headers=self.headers)
-        assert status == 200
-        out = {}
-        for line in text.splitlines():
-            if line and not line.startswith("#"):
-                name, value = line.rsplit(" ", 1)
-                out[name] = float(value)
-                out.setdefault(name.split("{")[0], 0.0)
-                if "{" in name:
-                    out[name.split("{")[0]] += float(value)
-        return out
+        return metrics_of(self.server, self.headers)
 
     def resident(self):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
@@ -81,18 +94,21 @@ class Oracle:
         assert self.server.process.poll() is None and self.server.process.pid == self.pid, "the server has died"
         assert self.server.get("/livez")[0] == 200
         limit = self.at_start["resident"] + self.kept + 64 * MB
-        for _ in range(100):
+        for _ in range(300):
             if self.resident() <= limit:
                 break
             time.sleep(0.1)
         assert self.resident() <= limit, f"{self.resident() / MB:.0f} MB resident, {self.at_start['resident'] / MB:.0f} before"
-        assert self.neighbour.is_alive() and set(self.neighbour.answers) <= {self.alone}
+        self.neighbour.check(self.alone)
+        assert self.neighbour.is_alive()
 
     def check_end(self):
+        """Comes before the server is stopped."""
         self.neighbour.ended.set()
         self.neighbour.join(120)
-        assert self.neighbour.answers and set(self.neighbour.answers) == {self.alone}
-        for _ in range(100):
+        assert not self.neighbour.is_alive() and self.neighbour.answers
+        self.neighbour.check(self.alone)
+        for _ in range(600):
             m, now = self.metrics(), self.resources()
             idle = m["vllm:num_requests_running"] == m["vllm:num_requests_waiting"] == m["turgo:kv_blocks_active"] == 0
             balanced = m["turgo:answers_begun_total"] == m["turgo:answers_ended_total"]

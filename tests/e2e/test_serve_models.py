@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -109,6 +110,22 @@ def test_idle_models_sleep(start_server):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert ask(server, "smollm2") == first
+    assert server.stop() == 0
+
+
+def test_sleep_at_once_harms_nobody(start_server):
+    """keep_alive 0 puts the model to sleep between the requests of others, who wait for it instead of being refused."""
+    server = start_server("--session-len", "512")
+
+    def ask_often(caller):
+        for turn in range(12):
+            sleepy = {"prompt": "Hi", "stream": False, "keep_alive": 0, "options": {"num_predict": 1}}
+            plain = {"prompt": "Hi", "max_tokens": 1}
+            yield server.post("/api/generate", sleepy) if (caller + turn) % 2 else server.post("/v1/completions", plain)
+
+    with ThreadPoolExecutor(4) as callers:
+        answers = [answer for list_of in callers.map(lambda caller: list(ask_often(caller)), range(4)) for answer in list_of]
+    assert [answer for answer in answers if answer[0] != 200] == [] and len(answers) == 48
     assert server.stop() == 0
 
 

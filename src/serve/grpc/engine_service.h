@@ -15,8 +15,8 @@
 #include "pipeline/pipeline.h"
 #include "serve/embeddings/pooling.h"
 #include "serve/grammar/token_grammar.h"
-#include "serve/grpc/worker_threads.h"
 #include "serve/keys.h"
+#include "serve/worker_threads.h"
 
 namespace turgo {
 

@@ -74,9 +74,11 @@ ModelHost::ModelHost(ModelSpec spec, PipelineConfig pipeline, ApiConfig api, std
       keys_(std::move(keys)),
       file_bytes_(spec_.engine ? 0 : model_file_bytes(spec_.path)) {
   api_config_.model_name = spec_.name;
+  if (spec_.engine) starters_ = std::make_unique<WorkerThreads>(4);  // as many as the server has workers
 }
 
 ModelHost::~ModelHost() {
+  starters_.reset();
   if (loader_.joinable()) loader_.join();
 }
 
@@ -117,7 +119,10 @@ double ModelHost::idle_seconds() const {
 
 std::shared_ptr<ModelHost::Running> ModelHost::running(bool is_use) {
   std::lock_guard lock(mutex_);
-  if (!is_use) return running_;
+  return is_use ? use() : running_;
+}
+
+std::shared_ptr<ModelHost::Running> ModelHost::use() {
   last_used_ = Clock::now();
   if (!running_) return nullptr;
   // The clock of idleness starts when the last answer lets go.
@@ -150,6 +155,7 @@ bool ModelHost::needs_wake_up() const {
 }
 
 void ModelHost::load(Ready ready, bool wakes) {
+  std::shared_ptr<Running> model;
   {
     std::lock_guard lock(mutex_);
     if (state_ != ModelState::kLoaded && !(state_ == ModelState::kAsleep && sleeps_until_woken_ && !wakes)) {
@@ -157,12 +163,16 @@ void ModelHost::load(Ready ready, bool wakes) {
       if (state_ == ModelState::kLoading) return;
       state_ = ModelState::kLoading;
       sleeps_until_woken_ = false;
-      if (loader_.joinable()) loader_.join();  // it has set its state: only its last lines are left
-      loader_ = std::thread([this] { load_now(); });
+      // The last loader has set its state: only its last lines are left, which may want the mutex.
+      loader_ = std::thread([this, last = std::move(loader_)]() mutable {
+        if (last.joinable()) last.join();
+        load_now();
+      });
       return;
     }
+    if (ready) model = use();
   }
-  if (ready) ready();
+  if (ready) ready(std::move(model));
 }
 
 void ModelHost::load_now() {
@@ -182,6 +192,7 @@ void ModelHost::load_now() {
     log_info("{}: {}", spec_.name, error);
   }
   std::vector<Ready> waiting;
+  std::shared_ptr<Running> model;
   {
     std::lock_guard lock(mutex_);
     error_ = error;
@@ -191,8 +202,9 @@ void ModelHost::load_now() {
     last_used_ = Clock::now();
     waiting = std::move(waiting_);
     waiting_.clear();
+    if (!waiting.empty() && error.empty()) model = use();
   }
-  for (Ready& ready : waiting) ready();
+  for (Ready& ready : waiting) ready(model);
 }
 
 void ModelHost::unload() {

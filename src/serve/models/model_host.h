@@ -16,6 +16,7 @@
 
 #include "serve/api_server.h"
 #include "serve/grpc/grpc_api.h"
+#include "serve/worker_threads.h"
 
 namespace turgo {
 
@@ -34,13 +35,16 @@ class ModelHost {
     std::unique_ptr<Pipeline> pipeline;
     std::shared_ptr<ApiServer> api;  // outlives the pipeline through sleep
   };
-  using Ready = std::function<void()>;
+  // Gets the model, which stays awake as long as it is held; nullptr if it can not be had.
+  using Ready = std::function<void(std::shared_ptr<Running>)>;
 
   ModelHost(ModelSpec spec, PipelineConfig pipeline, ApiConfig api, std::shared_ptr<KeyRing> keys);
   ~ModelHost();
 
   const ModelSpec& spec() const { return spec_; }
   ModelState state() const;
+  // Where requests for it are begun; nullptr: on the server's own workers.
+  WorkerThreads* starters() { return starters_.get(); }
   std::string error() const;  // of the last load
   std::exception_ptr failure() const;
   // Of a model in an engine of its own: why no answer can be had, "" = it can. Begins to load what is not
@@ -56,7 +60,7 @@ class ModelHost {
   // What answers now, or nullptr. A look that is no use does not keep the model awake.
   std::shared_ptr<Running> running(bool is_use = true);
   // Begins to load on a thread of its own unless that is under way or done, and calls `ready` (from any
-  // thread) when the state is kLoaded or kFailed.
+  // thread) when that has come to an end.
   void load(Ready ready, bool wakes = true);
   void unload();
   // False: answers are running. Explicit sleep lasts until load(); a request does not end it.
@@ -65,6 +69,7 @@ class ModelHost {
 
  private:
   void load_now();
+  std::shared_ptr<Running> use();  // under mutex_
 
   ModelSpec spec_;
   PipelineConfig pipeline_config_;
@@ -83,6 +88,7 @@ class ModelHost {
   std::thread loader_;
   std::optional<double> keep_alive_;
   Clock::time_point last_used_ = Clock::now();
+  std::unique_ptr<WorkerThreads> starters_;  // last: their jobs use all of the above
 };
 
 // Bytes of a model's file or of the files in its folder.

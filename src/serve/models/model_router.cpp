@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "engine/kv_pool.h"
+#include "serve/elsewhere_responder.h"
 #include "serve/models/prometheus_merge.h"
 #include "serve/openapi/openapi.h"
 #include "serve/web/web_routes.h"
@@ -33,21 +34,23 @@ class HeldResponder : public Responder {
 // Waits until a model is loaded, without a thread.
 class LoadingResponder : public Responder {
  public:
-  using Continue = std::function<std::unique_ptr<Responder>()>;
+  using Model = std::shared_ptr<ModelHost::Running>;
+  using Continue = std::function<std::unique_ptr<Responder>(Model)>;
   using Begin = std::function<void(ModelHost::Ready)>;
   LoadingResponder(Begin begin, Continue go_on) : begin_(std::move(begin)), continue_(std::move(go_on)) {}
 
   void start(std::function<void()> wake) override {
     wake_ = std::move(wake);
-    begin_([ready = ready_, wake = wake_] {
-      *ready = true;
+    begin_([got = got_, wake = wake_](Model model) {
+      got->model = std::move(model);
+      got->is_ready = true;
       wake();
     });
   }
   bool advance(HttpWriter& out) override {
     if (!inner_) {
-      if (!*ready_) return false;
-      inner_ = continue_();
+      if (!got_->is_ready) return false;
+      inner_ = continue_(std::move(got_->model));
       inner_->start(wake_);
     }
     return inner_->advance(out);
@@ -57,10 +60,14 @@ class LoadingResponder : public Responder {
   }
 
  private:
+  struct Got {
+    Model model;  // written before is_ready is set
+    std::atomic<bool> is_ready = false;
+  };
   Begin begin_;
   Continue continue_;
   std::function<void()> wake_;
-  std::shared_ptr<std::atomic<bool>> ready_ = std::make_shared<std::atomic<bool>>(false);
+  std::shared_ptr<Got> got_ = std::make_shared<Got>();
   std::unique_ptr<Responder> inner_;
 };
 
@@ -245,7 +252,7 @@ void ModelRouter::load_and_wait(ModelHost& host) {
   bool is_ready = false;
   begin_load(
       host,
-      [&] {
+      [&](const std::shared_ptr<ModelHost::Running>&) {
         std::lock_guard lock(mutex);
         is_ready = true;
         changed.notify_all();
@@ -264,8 +271,8 @@ std::unique_ptr<Responder> ModelRouter::handle(HttpRequest request) {
   try {
     ModelHost& host = host_of(request);
     take_keep_alive(host, path, request);
-    auto answer = [this, &host](HttpRequest given) -> std::unique_ptr<Responder> {
-      std::shared_ptr<ModelHost::Running> model = host.running();
+    auto held = std::make_shared<HttpRequest>(std::move(request));
+    auto answer = [&host, held](std::shared_ptr<ModelHost::Running> model) -> std::unique_ptr<Responder> {
       if (!model) {
         std::string why =
             host.needs_wake_up() ? "it sleeps; POST /wake_up wakes it" : without_folders(host.error());
@@ -273,21 +280,21 @@ std::unique_ptr<Responder> ModelRouter::handle(HttpRequest request) {
             error_response({503, fmt::format("the model {} is not loaded: {}", quote(host.spec().name), why),
                             "model", "model_not_loaded"}));
       }
-      auto responder = model->api->handle(std::move(given));
-      return std::make_unique<HeldResponder>(std::move(model), std::move(responder));
+      auto begin = [model = std::move(model), held]() -> std::unique_ptr<Responder> {
+        auto responder = model->api->handle(std::move(*held));
+        return std::make_unique<HeldResponder>(model, std::move(responder));
+      };
+      return host.starters() ? respond_elsewhere(*host.starters(), std::move(begin)) : begin();
     };
-    ModelState state = host.state();
-    if (state == ModelState::kLoaded || host.needs_wake_up()) return answer(std::move(request));
+    std::shared_ptr<ModelHost::Running> model = host.running();
+    if (model || host.needs_wake_up()) return answer(std::move(model));
     // What answers finds its model loaded, and makes room before: a refusal is a plain 503.
-    auto ready = std::make_shared<ModelHost::Ready>();
-    auto held = std::make_shared<HttpRequest>(std::move(request));
-    if (state != ModelState::kLoading) {
+    if (host.state() != ModelState::kLoading) {
       std::lock_guard lock(room_mutex_);
       make_room(host);
     }
     return std::make_unique<LoadingResponder>(
-        [&host](ModelHost::Ready done) { host.load(std::move(done), false); },
-        [answer, held] { return answer(std::move(*held)); });
+        [&host](ModelHost::Ready done) { host.load(std::move(done), false); }, answer);
   } catch (const ApiError& error) {
     HttpResponse response = error_response(error);
     if (path.starts_with("/api/")) response.body = dump_json({{"error", error.message}});
