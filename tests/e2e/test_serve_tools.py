@@ -4,6 +4,8 @@ import json
 
 import openai
 import pytest
+import tiny_gguf
+from conftest import Server
 
 ASK = [{"role": "user", "content": "What is the weather in Paris and in Rome?"}]
 WEATHER = {"type": "function", "function": {"name": "get_weather", "description": "Weather of a city", "parameters": {
@@ -72,6 +74,47 @@ def test_auto_holds_a_call_to_its_schema(client):
     answer = client.chat.completions.create(model="smollm2", messages=messages, tools=TOOLS, temperature=0, max_tokens=80).choices[0]
     for call in answer.message.tool_calls or []:
         assert call.function.name in ("get_weather", "add")
+
+
+CONTROL = {  # what opens a call, further control tokens of the format
+    "mistral": ("[TOOL_CALLS]", ["[ARGS]"]), "mistral's list": ("[TOOL_CALLS]", []),
+    "deepseek_v3": ("<｜tool▁call▁begin｜>", ["<｜tool▁calls▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>", "<｜tool▁calls▁end｜>"]),
+    "internlm2": ("<|action_start|>", ["<|plugin|>", "<|action_end|>"]),
+}
+
+
+@pytest.mark.parametrize("form", CONTROL)
+def test_auto_holds_calls_that_control_tokens_open(program, tmp_path, form):
+    """A model of noise is made to open calls; what stands in them is a tool's name and fits its schema all the same."""
+    trigger, others = CONTROL[form]
+    path = tmp_path / "model.gguf"
+    tiny_gguf.write(path, "{% for m in messages %}<|user|>{{ m.content }}{% endfor %}{{ tools }}" + trigger, control=[trigger, *others])
+    server = Server(program, str(path), "--session-len", "2048")
+    try:
+        unit = {"type": "function", "function": {"name": "set_unit", "parameters": {
+            "type": "object", "properties": {"unit": {"enum": ["C", "F"]}, "exact": {"type": "boolean"}}, "required": ["unit", "exact"], "additionalProperties": False}}}
+        asked = {"messages": ASK, "tools": [unit, WEATHER], "max_tokens": 600, "temperature": 1, "logit_bias": {"259": 100}}
+        whole = 0
+        for seed in range(3):
+            status, answer = server.post("/v1/chat/completions", {**asked, "seed": seed})
+            assert status == 200, answer
+            message, finish = answer["choices"][0]["message"], answer["choices"][0]["finish_reason"]
+            calls = message["tool_calls"]
+            for call in calls[:-1] if finish == "length" else calls:  # the last one may be cut
+                arguments = json.loads(call["function"]["arguments"], strict=False)  # XGrammar lets control characters into strings of bounded length
+                if call["function"]["name"] == "set_unit":
+                    assert arguments.keys() == {"unit", "exact"} and arguments["unit"] in ("C", "F") and isinstance(arguments["exact"], bool)
+                else:
+                    assert call["function"]["name"] == "get_weather" and arguments.keys() == {"city", "unit"} and len(arguments["city"]) <= 20
+                whole += 1
+            assert trigger not in (message["content"] or "")
+        assert whole >= 3
+        # Where JSON is asked for, a marker is no character of it.
+        status, answer = server.post("/v1/chat/completions", {**asked, "tools": [], "max_tokens": 60, "response_format": {"type": "json_schema", "json_schema": {
+            "name": "x", "schema": {"type": "object", "properties": {"a": {"type": "string", "maxLength": 9}}, "required": ["a"], "additionalProperties": False}}}})
+        assert status == 200 and set(json.loads(answer["choices"][0]["message"]["content"], strict=False)) == {"a"}, answer
+    finally:
+        server.stop()
 
 
 def test_none_calls_nothing(client):

@@ -15,9 +15,10 @@ def byte_letters():
     return [letters[byte] for byte in range(256)]
 
 
-def write(path, template, seed=1):
+def write(path, template, seed=1, control=()):
+    """`control`: further control tokens, behind <|user|>."""
     random = np.random.default_rng(seed)
-    tokens = [*byte_letters(), "ab", "<|end|>", "<|user|>"]
+    tokens = [*byte_letters(), "ab", "<|end|>", "<|user|>", *control]
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_context_length(2048)
     writer.add_embedding_length(HIDDEN)
@@ -31,7 +32,7 @@ def write(path, template, seed=1):
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
-    writer.add_token_types([1] * 257 + [3, 3])
+    writer.add_token_types([1] * 257 + [3] * (len(tokens) - 257))
     writer.add_token_merges(["a b"])
     writer.add_eos_token_id(257)
     writer.add_bos_token_id(257)

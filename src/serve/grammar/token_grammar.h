@@ -36,8 +36,10 @@ class TokenGrammar {
 };
 
 struct GrammarVocabulary {
-  std::vector<std::string> pieces;  // bytes of each token; "" for control tokens, which no grammar matches
-  std::vector<int32_t> stop_ids;    // allowed where the grammar may end
+  // Bytes of each token; "" for control tokens, which no grammar matches. Those that mark tool calls can be
+  // named by id: a byte that no text has stands in front of them.
+  std::vector<std::string> pieces;
+  std::vector<int32_t> stop_ids;  // allowed where the grammar may end
 };
 
 // Where grammars are compiled: in this process, or in that of the engine.

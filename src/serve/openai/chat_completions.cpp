@@ -251,8 +251,9 @@ std::unique_ptr<Responder> chat_completions(ApiServer& server, const Call& call)
     grammar = compile_grammar(server.grammars(), *r.grammar);
   else if (r.tools.must_call() ||
            (r.tools.is_active() && (!own || own->can_hold()) && !r.generation.ignore_eos))
-    grammar = compile_tools(server.grammars(), r.tools,
-                            own && own->can_hold() ? *own : *find_tool_format("hermes"));
+    grammar =
+        compile_tools(server.grammars(), r.tools, own && own->can_hold() ? *own : *find_tool_format("hermes"),
+                      server.pipeline().tokenizer());
   // Markers may be control tokens, which the text is without otherwise.
   if (own && (r.tools.is_active() || own->body == ToolFormat::Body::kHarmony))
     r.generation.skip_special_tokens = false;

@@ -16,9 +16,7 @@ const std::vector<ToolFormat>& formats() {
        "",
        false,
        {"</tool_call>"},
-       "<tool_call>\n{\"name\": \"$NAME\", \"arguments\": ",
-       "json",
-       "}\n</tool_call>"},
+       {{"<tool_call>\n{\"name\": \"$NAME\", \"arguments\": ", "json", "}\n</tool_call>"}}},
       {"qwen3_coder",
        Body::kXml,
        {"<tool_call>", "<function="},
@@ -26,9 +24,7 @@ const std::vector<ToolFormat>& formats() {
        "",
        false,
        {"</tool_call>", "</function>"},
-       "<tool_call>\n<function=$NAME>\n",
-       "qwen_xml",
-       "\n</function>\n</tool_call>"},
+       {{"<tool_call>\n<function=$NAME>\n", "qwen_xml", "\n</function>\n</tool_call>"}}},
       {"llama3_json", Body::kJson, {"<|python_tag|>"}, "", "", true, {"<|eom_id|>", "<|eot_id|>"}},
       {"pythonic",
        Body::kPythonic,
@@ -37,21 +33,34 @@ const std::vector<ToolFormat>& formats() {
        "",
        true,
        {"<|python_end|>", "<|eom_id|>"}},
-      {"mistral", Body::kNameJson, {"[TOOL_CALLS]"}, "", "[ARGS]", false, {"[CALL_ID]"}},
+      {"mistral",
+       Body::kNameJson,
+       {"[TOOL_CALLS]"},
+       "",
+       "[ARGS]",
+       false,
+       {"[CALL_ID]"},
+       {{"[TOOL_CALLS]$NAME[ARGS]", "json", ""},
+        {"{\"name\": \"$NAME\", \"arguments\": ", "json", "}", "[TOOL_CALLS][", ", ", "]"},
+        {"{\"name\": \"$NAME\", \"arguments\": ", "json", "}", "[TOOL_CALLS] [", ", ", "]"}}},
       {"deepseek_v3",
        Body::kNameJson,
        {"<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "<｜tool▁call▁begin｜>"},
        "<｜tool▁call▁end｜>",
        "<｜tool▁sep｜>",
        false,
-       {"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁end｜>"}},
+       {"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁end｜>"},
+       {{"<｜tool▁call▁begin｜>function<｜tool▁sep｜>$NAME\n```json\n", "json", "\n```<｜tool▁call▁end｜>"},
+        {"<｜tool▁call▁begin｜>$NAME<｜tool▁sep｜>", "json", "<｜tool▁call▁end｜>"}}},
       {"internlm2",
        Body::kJson,
        {"<|action_start|><|plugin|>", "<|action_start|>"},
        "<|action_end|>",
        "",
        false,
-       {"<|plugin|>", "<|interpreter|>", "<|action_end|>"}},
+       {"<|plugin|>", "<|interpreter|>", "<|action_end|>"},
+       {{"<|action_start|><|plugin|>\n{\"name\": \"$NAME\", \"parameters\": ", "json", "}<|action_end|>"},
+        {"<|action_start|><|plugin|>{\"name\": \"$NAME\", \"parameters\": ", "json", "}<|action_end|>"}}},
       {"gpt_oss", Body::kHarmony, {}, "", "", false, {}},
       {"gemma", Body::kPythonic, {"```tool_code"}, "```", "", false, {}},
       {"glm4",
@@ -61,9 +70,7 @@ const std::vector<ToolFormat>& formats() {
        "",
        false,
        {"</tool_call>"},
-       "<tool_call>$NAME\n",
-       "glm_xml",
-       "\n</tool_call>"},
+       {{"<tool_call>$NAME\n", "glm_xml", "\n</tool_call>"}}},
   };
   return all;
 }
@@ -94,6 +101,16 @@ const ToolFormat* find_tool_format(std::string_view name) {
   for (const ToolFormat& format : formats())
     if (format.name == name) return &format;
   return nullptr;
+}
+
+bool is_tool_marker(std::string_view text) {
+  return std::any_of(formats().begin(), formats().end(), [&](const ToolFormat& format) {
+    auto has = [&](const std::vector<std::string>& list) {
+      return std::find(list.begin(), list.end(), text) != list.end();
+    };
+    return !text.empty() &&
+           (has(format.begins) || has(format.dropped) || has({format.end, format.separator}));
+  });
 }
 
 std::vector<std::string> list_tool_formats() {

@@ -9,6 +9,14 @@
 
 namespace turgo {
 
+// How a grammar writes calls; markers in it may be text or control tokens. A call is `begin` ("$NAME" is the
+// function), arguments in XGrammar's `style`, `end`. Several may stand in one list: `open`, calls with
+// `between` between them, `close`; an empty `between`: one call alone.
+struct CallForm {
+  std::string begin, style, end;
+  std::string open = {}, between = {}, close = {};
+};
+
 struct ToolFormat {
   enum class Body : uint8_t {
     kNone,      // no calls
@@ -26,16 +34,17 @@ struct ToolFormat {
   std::string separator;            // kNameJson: behind the name
   bool at_start = false;            // a call also begins where the answer begins with '{' (kJson) or '[name('
   std::vector<std::string> dropped;  // further markers that never are content
-  // How a grammar writes a call whose markers are text to the tokenizer: what stands in front of the
-  // arguments ("$NAME" is the function), XGrammar's style of them and what stands behind. "" = it can not.
-  std::string call_begin = {}, call_style = {}, call_end = {};
-  bool can_hold() const { return !call_begin.empty(); }
+  std::vector<CallForm> calls = {};  // a grammar allows each; empty: it can not write any
+  bool can_hold() const { return !calls.empty(); }
 };
 
 // "hermes", "qwen3_coder", "llama3_json", "pythonic", "mistral", "deepseek_v3", "internlm2", "gpt_oss",
 // "gemma", "glm4"; nullptr for other names.
 const ToolFormat* find_tool_format(std::string_view name);
 std::vector<std::string> list_tool_formats();
+
+// Whether some format knows this text as a marker.
+bool is_tool_marker(std::string_view text);
 
 // The format that a chat template asks for; nullptr if it says nothing about tools.
 const ToolFormat* detect_tool_format(std::string_view chat_template);

@@ -4,6 +4,7 @@
 
 #include "serve/generation.h"
 #include "serve/grammar/response_format.h"
+#include "serve/tools/call_grammar.h"
 
 namespace turgo {
 namespace {
@@ -106,53 +107,6 @@ void read_choice(const Json& value, ToolRequest& r) {
   if (!is_known) bad_field("tool_choice", "{} is none of the tools", quote(r.named, 80));
 }
 
-Json parameters_of(const Json& function, bool is_relaxed) {
-  if (function.contains("strict") || !is_relaxed) {
-    check_schema(function["parameters"], "tools");
-    return function["parameters"];
-  }
-  try {
-    check_schema(function["parameters"], "tools");
-    return function["parameters"];
-  } catch (const ApiError&) {
-    return {{"type", "object"}};
-  }
-}
-
-GrammarSpec call_spec(const ToolRequest& r, const ToolFormat& format_of_calls, bool any_objects) {
-  Json tags = Json::array();
-  for (const Json& tool : r.tools) {
-    const Json& function = tool["function"];
-    if (r.choice == ToolRequest::Choice::kNamed && function["name"] != r.named) continue;
-    Json schema = any_objects && !function.contains("strict") ? Json({{"type", "object"}})
-                                                              : parameters_of(function, true);
-    std::string begin = format_of_calls.call_begin;
-    begin.replace(begin.find("$NAME"), 5, function["name"].get_ref<const std::string&>());
-    tags.push_back({{"type", "tag"},
-                    {"begin", std::move(begin)},
-                    {"content",
-                     {{"type", "json_schema"},
-                      {"json_schema", std::move(schema)},
-                      {"style", format_of_calls.call_style}}},
-                    {"end", format_of_calls.call_end}});
-  }
-  Json format;
-  if (r.must_call())
-    format = {{"type", "tags_with_separator"},
-              {"tags", std::move(tags)},
-              {"separator", "\n"},
-              {"at_least_one", true},
-              {"stop_after_first", !r.is_parallel || !r.named.empty()}};
-  else
-    format = {{"type", "triggered_tags"},
-              {"triggers", Json::array({format_of_calls.begins.front()})},
-              {"tags", std::move(tags)},
-              {"at_least_one", false},
-              {"stop_after_first", false}};
-  Json spec = {{"type", "structural_tag"}, {"format", std::move(format)}};
-  return {GrammarSpec::Kind::kStructuralTag, spec.dump(-1, ' ', false, Json::error_handler_t::replace)};
-}
-
 }  // namespace
 
 ToolRequest take_tools(Fields& fields) {
@@ -224,16 +178,16 @@ Json tell_about_tools(const Json& messages, const ToolRequest& request) {
 }
 
 std::shared_ptr<const TokenGrammar> compile_tools(Grammars& compiler, const ToolRequest& request,
-                                                  const ToolFormat& format) {
+                                                  const ToolFormat& format, const Tokenizer& tokenizer) {
   try {
-    return compile_grammar(compiler, {"tools", call_spec(request, format, false)});
+    return compile_grammar(compiler, {"tools", call_grammar(request, format, tokenizer, false)});
   } catch (const ApiError&) {
     bool any_strict = std::any_of(request.tools.begin(), request.tools.end(),
                                   [](const Json& tool) { return tool["function"].contains("strict"); });
     if (any_strict) throw;
   }
   try {
-    return compile_grammar(compiler, {"tools", call_spec(request, format, true)});
+    return compile_grammar(compiler, {"tools", call_grammar(request, format, tokenizer, true)});
   } catch (const ApiError&) {
     if (request.must_call()) throw;  // a build without XGrammar, say: it can not be promised
     return nullptr;

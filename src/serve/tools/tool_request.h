@@ -10,6 +10,7 @@
 #include "serve/fields.h"
 #include "serve/grammar/token_grammar.h"
 #include "serve/tools/tool_format.h"
+#include "text/tokenizer.h"
 
 namespace turgo {
 
@@ -39,6 +40,6 @@ Json tell_about_tools(const Json& messages, const ToolRequest& request);
 // nothing but calls. Schemas that can not be enforced count as any object unless the tool is strict: then
 // ApiError 400. nullptr: free text.
 std::shared_ptr<const TokenGrammar> compile_tools(Grammars& compiler, const ToolRequest& request,
-                                                  const ToolFormat& format);
+                                                  const ToolFormat& format, const Tokenizer& tokenizer);
 
 }  // namespace turgo
