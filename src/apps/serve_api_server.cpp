@@ -10,6 +10,7 @@
 #include "apps/command.h"
 #include "apps/output.h"
 #include "apps/sd_notify.h"
+#include "apps/server_options.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "serve/lmdeploy/terminate.h"
@@ -24,7 +25,7 @@ struct ServeApi {
   std::vector<std::string> models;
   std::string models_dir;
   std::vector<std::string> engines;
-  std::string engine_key, engine_ca;
+  std::string engine_key, engine_ca, engine_certfile, engine_keyfile;
   double idle_timeout = 0, memory = 0;
   int32_t max_models = 0;
   HttpServerConfig http;
@@ -56,6 +57,8 @@ void fill(ServeApi& o, OptionList& list) {
   list.add("engine_ca", &o.engine_ca, "PEM certificates that grpcs://HOST:PORT is checked by")
       .label("FILE")
       .shown_default("the system's");
+  list.add("engine_certfile", &o.engine_certfile, "PEM certificate that the engine is shown").label("FILE");
+  list.add("engine_keyfile", &o.engine_keyfile, "PEM key of it").label("FILE");
   list.add("max_models", &o.max_models, "models in memory at once; 0: as many as fit")
       .range(0, 1000)
       .label("N");
@@ -65,25 +68,13 @@ void fill(ServeApi& o, OptionList& list) {
   list.add("idle_timeout", &o.idle_timeout, "seconds after which an unused model sleeps; 0: never")
       .range(0, 1e9)
       .label("S");
-  list.add("server_name", &o.http.address, "address to listen on; 0.0.0.0: every one of this machine")
-      .label("ADDRESS");
-  list.add("server_port", &o.port, "port; 0: any free one").range(0, 65535).label("PORT");
+  list_address(list, o.http, o.port);
   list.add("unix_socket", &o.http.unix_socket, "listen on this socket too").label("PATH");
   list.add("model_name", &o.api.model_name, "what requests call the model")
       .label("NAME")
       .shown_default("the file's name");
-  list.add("api_keys", &o.api.api_keys, "key that callers must show; may be given several times")
-      .label("KEY");
-  list.add("api_keys_file", &o.api.api_keys_file,
-           "JSON {\"keys\": [{\"key\", \"name\", \"priority\", \"requests_per_minute\", "
-           "\"tokens_per_minute\"}]}; SIGHUP reads it again")
-      .label("FILE");
-  list.add("allow_origins", &o.api.access.allow_origins,
-           "web pages that may call (CORS); *: all; may be given several times")
-      .label("ORIGIN");
-  list.add("allowed_hosts", &o.api.access.allowed_hosts,
-           "Host names beside localhost that a loopback server answers to")
-      .label("HOST");
+  list_callers(list, {o.api.api_keys, o.api.api_keys_file, true});
+  list_access(list, o.api.access);
   list.add("api_prefix", &o.api.api_prefix, "in front of every route").label("PATH");
   list.add("no_web", &o.no_web, "serve no web page at /");
   list.add("max_queue", &o.pipeline.max_queue, "requests that may wait; more are answered 429")
@@ -109,9 +100,7 @@ void fill(ServeApi& o, OptionList& list) {
   list.add("keep_alive_timeout", &o.http.idle_seconds, "seconds that a connection may stay without a request")
       .range(0.01, 1e6)
       .label("S");
-  list.add("drain_timeout", &o.http.drain_seconds, "seconds that SIGTERM leaves to running answers")
-      .range(0, 1e6)
-      .label("S");
+  list_drain(list, o.http.drain_seconds);
   list.add("access_log", &o.observe.access_log,
            "a JSON line per request; -: stderr; SIGHUP opens the file again (probes are left out)")
       .label("FILE");
@@ -136,11 +125,9 @@ void fill(ServeApi& o, OptionList& list) {
   list.add("allow_terminate_by_client", &o.allow_terminate_by_client,
            "GET /terminate ends the server, as SIGTERM does; /nodes/terminate of a distributor asks it");
   list.add("ssl", &o.ssl, "TLS; SIGHUP reads certificate and key again");
-  list.add("ssl_certfile", &o.http.ssl_certfile, "PEM certificate; --ssl alone takes $SSL_CERTFILE")
-      .label("FILE");
-  list.add("ssl_keyfile", &o.http.ssl_keyfile, "PEM key of it; --ssl alone takes $SSL_KEYFILE").label("FILE");
-  list.add("config", &o.config, "JSON object of these flags (session_len: 4096 …); flags and $TURGO_… win")
-      .label("FILE");
+  list_tls(list, {o.http.ssl_certfile, o.http.ssl_keyfile, "; --ssl alone takes $SSL_CERTFILE",
+                  "; --ssl alone takes $SSL_KEYFILE"});
+  list_config_file(list, o.config);
   list.add("tool_call_parser", &o.api.tool_call_parser,
            "how the model writes tool calls: " + joined(list_tool_formats()) + ", or none")
       .label("NAME")
@@ -210,8 +197,11 @@ void keep_memory_small() {
 
 // An engine is called as it calls itself, the first model as --model-name says.
 void add_engines(const ServeApi& o, std::vector<ModelSpec>& models) {
+  if (o.engine_certfile.empty() != o.engine_keyfile.empty())
+    fail(ErrorCode::kInvalidArgument, "expected both --engine-certfile and --engine-keyfile, or none");
   for (const std::string& url : o.engines) {
-    auto engine = std::make_shared<const RemoteConfig>(RemoteConfig{url, o.engine_key, o.engine_ca});
+    auto engine = std::make_shared<const RemoteConfig>(
+        RemoteConfig{url, o.engine_key, o.engine_ca, o.engine_certfile, o.engine_keyfile});
     check_remote(*engine);
     bool is_named = models.empty() && !o.api.model_name.empty();
     std::string name;

@@ -8,6 +8,7 @@
 #include "apps/command.h"
 #include "apps/output.h"
 #include "apps/sd_notify.h"
+#include "apps/server_options.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "serve/grpc/grpc_api.h"
@@ -30,21 +31,17 @@ void fill(ServeEngine& o, OptionList& list) {
   list.add("model_name", &o.server.model_name, "what servers call the model")
       .label("NAME")
       .shown_default("the file's name");
-  list.add("api_keys", &o.server.api_keys, "key that callers must show; may be given several times")
-      .label("KEY");
-  list.add("api_keys_file", &o.server.api_keys_file,
-           "JSON {\"keys\": [{\"key\", \"name\", \"requests_per_minute\"}]}; SIGHUP reads it again")
+  list_callers(list, {o.server.api_keys, o.server.api_keys_file});
+  list_tls(list, {o.server.ssl_certfile, o.server.ssl_keyfile, ": TLS"});
+  list.add("ssl_client_ca", &o.server.ssl_client_ca,
+           "PEM certificates of authorities: callers must show a certificate of theirs")
       .label("FILE");
-  list.add("ssl_certfile", &o.server.ssl_certfile, "PEM certificate: TLS").label("FILE");
-  list.add("ssl_keyfile", &o.server.ssl_keyfile, "PEM key of it").label("FILE");
   list.add("max_queue", &o.pipeline.max_queue, "requests that may wait; more are refused")
       .range(0, 1 << 20)
       .label("N")
       .shown_default("1024");
-  list.add("drain_timeout", &o.server.drain_seconds, "seconds that SIGTERM leaves to running answers")
-      .range(0, 1e6)
-      .label("S");
-  list.add("config", &o.config, "JSON object of these flags; flags and $TURGO_… win").label("FILE");
+  list_drain(list, o.server.drain_seconds);
+  list_config_file(list, o.config);
   list_options(o.pipeline, list, false);
 }
 
@@ -83,6 +80,8 @@ class SignalWaiter {
 int run(const ServeEngine& o) {
   if (o.server.ssl_certfile.empty() != o.server.ssl_keyfile.empty())
     fail(ErrorCode::kInvalidArgument, "TLS needs both --ssl-certfile and --ssl-keyfile");
+  if (!o.server.ssl_client_ca.empty() && o.server.ssl_certfile.empty())
+    fail(ErrorCode::kInvalidArgument, "--ssl-client-ca needs --ssl-certfile and --ssl-keyfile");
   SignalWaiter signals;
   EngineServerConfig config = o.server;
   if (config.model_name.empty()) config.model_name = model_name_of(o.model);

@@ -4,6 +4,7 @@
 #include "apps/command.h"
 #include "apps/output.h"
 #include "apps/sd_notify.h"
+#include "apps/server_options.h"
 #include "core/error.h"
 #include "serve/proxy/proxy_server.h"
 
@@ -20,9 +21,7 @@ struct ServeProxy {
 };
 
 void fill(ServeProxy& o, OptionList& list) {
-  list.add("server_name", &o.http.address, "address to listen on; 0.0.0.0: every one of this machine")
-      .label("ADDRESS");
-  list.add("server_port", &o.port, "port; 0: any free one").range(0, 65535).label("PORT");
+  list_address(list, o.http, o.port);
   list.add("node", &o.proxy.nodes, "a server's address as http://HOST:PORT; may be given several times")
       .label("URL");
   list.add("routing_strategy", &o.routing_strategy,
@@ -33,11 +32,7 @@ void fill(ServeProxy& o, OptionList& list) {
       .label("KEY");
   list.add("node_api_key", &o.proxy.node_api_key, "key that nodes are shown in place of the caller's")
       .label("KEY");
-  list.add("api_keys", &o.proxy.api_keys, "key that callers must show; may be given several times")
-      .label("KEY");
-  list.add("api_keys_file", &o.proxy.api_keys_file,
-           "JSON {\"keys\": [{\"key\", \"name\", \"requests_per_minute\"}]}; SIGHUP reads it again")
-      .label("FILE");
+  list_callers(list, {o.proxy.api_keys, o.proxy.api_keys_file});
   list.add("state_file", &o.proxy.state_file, "where the nodes are kept over a restart")
       .label("FILE")
       .shown_default("~/.local/state/turgo/proxy-PORT.json");
@@ -58,18 +53,10 @@ void fill(ServeProxy& o, OptionList& list) {
   list.add("max_attempts", &o.proxy.max_attempts, "nodes that a request is tried on before its first byte")
       .range(1, 100)
       .label("N");
-  list.add("drain_timeout", &o.http.drain_seconds, "seconds that SIGTERM leaves to running answers")
-      .range(0, 1e6)
-      .label("S");
-  list.add("allow_origins", &o.proxy.access.allow_origins,
-           "web pages that may call (CORS); *: all; may be given several times")
-      .label("ORIGIN");
-  list.add("allowed_hosts", &o.proxy.access.allowed_hosts,
-           "Host names beside localhost that a loopback server answers to")
-      .label("HOST");
-  list.add("ssl_certfile", &o.http.ssl_certfile, "PEM certificate; SIGHUP reads it again").label("FILE");
-  list.add("ssl_keyfile", &o.http.ssl_keyfile, "PEM key of it").label("FILE");
-  list.add("config", &o.config, "JSON object of these flags; flags and $TURGO_… win").label("FILE");
+  list_drain(list, o.http.drain_seconds);
+  list_access(list, o.proxy.access);
+  list_tls(list, {o.http.ssl_certfile, o.http.ssl_keyfile, "; SIGHUP reads it again"});
+  list_config_file(list, o.config);
 }
 
 // Two descriptors per answer: as many as the system lets this process have.

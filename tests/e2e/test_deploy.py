@@ -29,10 +29,15 @@ def test_dashboard_asks_for_what_metrics_has(server):
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
-@pytest.mark.parametrize("name", ["turgo.service", "turgo-proxy.service"])
-def test_systemd_unit(program, tmp_path, name):
+@pytest.mark.parametrize("name", [path.name for path in sorted(DEPLOY.glob("*.service"))])
+def test_systemd_unit(program, turgo, tmp_path, name):
     unit = (DEPLOY / name).read_text()
     assert "Type=notify" in unit
+    [command] = re.findall(r"^ExecStart=/usr/local/bin/turgo serve (\w+)", unit, re.M)
+    text = turgo("serve", command, "--help", check=0).stdout
+    own = "".join(line for line in unit.splitlines(True) if "http" not in line)  # one comment is about the nodes' units
+    for variable in re.findall(r"\bTURGO_(\w+)=", own):
+        assert f"--{variable.lower().replace('_', '-')} " in text, f"turgo serve {command} takes no TURGO_{variable}"
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not here: the unit is not read")
     copy = tmp_path / name
@@ -42,12 +47,15 @@ def test_systemd_unit(program, tmp_path, name):
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_notifies_systemd(program, model, tmp_path, abstract):
+@pytest.mark.parametrize("command", ["api_server MODEL --server-port 0", "engine MODEL --grpc-port 0", "proxy --server-port 0"])
+def test_notifies_systemd(program, model, tmp_path, command, abstract, request):
+    if command.startswith("engine"):
+        program = request.getfixturevalue("grpc_program")
     path = f"\0turgo-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(path)
         notify.settimeout(30)
-        process = subprocess.Popen([program, "serve", "api_server", model, "--server-port", "0"], stdout=subprocess.DEVNULL,
+        process = subprocess.Popen([program, "serve", *command.replace("MODEL", model).split()], stdout=subprocess.DEVNULL,
                                    env={**os.environ, "NOTIFY_SOCKET": path.replace("\0", "@")})
         assert notify.recv(100) == b"READY=1"
         process.send_signal(signal.SIGTERM)

@@ -27,6 +27,15 @@ def test_lmdeploy_flags_are_there(flags):
         assert "--" + name in names, name
 
 
+def test_servers_say_the_same_of_their_flags(turgo):
+    """What two servers take under one name has one meaning and one default."""
+    server, proxy = ({flag: text for flag, text in re.findall(r"^ +(--[a-z0-9-]+)(.*\n(?:(?! +--).+\n)*)", turgo("serve", name, "--help", check=0).stdout, re.M)}
+                     for name in ("api_server", "proxy"))
+    # Their values differ: a port of its own, TLS by environment, keys without shares, time without an answer or without a byte.
+    both = (server.keys() & proxy.keys()) - {"--help", "--server-port", "--ssl-certfile", "--ssl-keyfile", "--api-keys-file", "--timeout"}
+    assert len(both) >= 6 and {flag for flag in both if server[flag] != proxy[flag]} == set()
+
+
 def test_environment_is_the_command_line(turgo, flags):
     """A value that no flag takes for a number, word or file ends the same way, wherever it was said."""
     different = 0

@@ -51,6 +51,10 @@ std::shared_ptr<grpc::Channel> make_channel(const std::string& where, const Remo
   if (config.url.starts_with(kTls)) {
     grpc::SslCredentialsOptions options;
     if (!config.ca_file.empty()) options.pem_root_certs = read_text_file(config.ca_file, 16 << 20);
+    if (!config.certfile.empty()) {
+      options.pem_cert_chain = read_text_file(config.certfile, 1 << 20);
+      options.pem_private_key = read_text_file(config.keyfile, 1 << 20);
+    }
     credentials = grpc::SslCredentials(options);
   }
   return grpc::CreateCustomChannel(where, credentials, args);

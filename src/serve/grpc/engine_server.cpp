@@ -17,7 +17,10 @@ constexpr int kMaxThreads = 64;  // of gRPC's pool: calls beyond are answered RE
 
 std::shared_ptr<grpc::ServerCredentials> credentials(const EngineServerConfig& config) {
   if (config.ssl_certfile.empty()) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions options;
+  bool asks = !config.ssl_client_ca.empty();
+  grpc::SslServerCredentialsOptions options(asks ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                                 : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  if (asks) options.pem_root_certs = read_text_file(config.ssl_client_ca, 16 << 20);
   options.pem_key_cert_pairs.push_back(
       {read_text_file(config.ssl_keyfile, 1 << 20), read_text_file(config.ssl_certfile, 1 << 20)});
   return grpc::SslServerCredentials(options);

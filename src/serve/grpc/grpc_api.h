@@ -18,6 +18,7 @@ struct EngineServerConfig {
   std::vector<std::string> api_keys;  // neither these nor a file: everybody may call
   std::string api_keys_file;          // KeyRing's
   std::string ssl_certfile, ssl_keyfile;
+  std::string ssl_client_ca;  // PEM: callers show a certificate of these authorities that is valid now
   int32_t max_message_bytes = 16 << 20;
   double drain_seconds = 30;
 };
@@ -35,9 +36,10 @@ class EngineServer {
 };
 
 struct RemoteConfig {
-  std::string url;      // grpc://HOST:PORT, or grpcs:// for TLS
-  std::string key;      // one of the engine's --api-keys
-  std::string ca_file;  // PEM, for grpcs; "": the system's
+  std::string url;                // grpc://HOST:PORT, or grpcs:// for TLS
+  std::string key;                // one of the engine's --api-keys
+  std::string ca_file;            // PEM, for grpcs; "": the system's
+  std::string certfile, keyfile;  // PEM: who this caller is, for engines that ask; both or none
 };
 
 // Throws Error{kInvalidArgument} for what is no such URL.
