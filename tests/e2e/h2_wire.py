@@ -1,4 +1,5 @@
 """HTTP/2 by hand, for what no client library sends: frames as bytes, and calls whose headers and message bytes are free."""
+import contextlib
 import socket
 import struct
 
@@ -87,7 +88,8 @@ def call(address, path="/turgo.v1.Engine/Tokenize", body=b"", headers=(), timeou
                 if sent == len(body) and half_close:
                     connection.end_stream(stream)
                     half_close = False
-                wire.sendall(connection.data_to_send())
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # what was said before the end is still to be read
+                    wire.sendall(connection.data_to_send())
                 data = wire.recv(65536)
                 if not data:
                     return out or {"closed": True}
@@ -105,4 +107,4 @@ def call(address, path="/turgo.v1.Engine/Tokenize", body=b"", headers=(), timeou
         except TimeoutError:
             return {"silent": True}
         except (OSError, h2.exceptions.ProtocolError):
-            return {"closed": True}
+            return out or {"closed": True}

@@ -2,9 +2,10 @@
 import json
 import socket
 import threading
-import time
 
 import pytest
+from reliability import metrics_of
+from waiting import until
 
 CHAT = "/v1/chat/completions"
 
@@ -22,16 +23,8 @@ def test_disconnect_cancels(start_server, streams):
     body = json.dumps({"prompt": "Once", "max_tokens": 8000, "ignore_eos": True, "stream": streams}).encode()
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        for _ in range(200):
-            if running(server) == 1:
-                break
-            time.sleep(0.02)
-        assert running(server) == 1
-    for _ in range(100):
-        if running(server) == 0:
-            break
-        time.sleep(0.02)
-    assert running(server) == 0
+        until(lambda: running(server) == 1)
+    until(lambda: running(server) == 0)
     assert server.stop() == 0
 
 
@@ -45,10 +38,7 @@ def test_sigterm_loses_no_stream(start_server):
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
-    for _ in range(200):
-        if running(server) == 8:
-            break
-        time.sleep(0.02)
+    until(lambda: metrics_of(server)["turgo:answers_begun_total"] == 8)
     assert server.stop() == 0
     for thread in threads:
         thread.join(60)

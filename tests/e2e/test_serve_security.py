@@ -11,6 +11,7 @@ import time
 import urllib.request
 
 import pytest
+from waiting import until
 
 SHORT = {"prompt": "Once", "max_tokens": 4, "ignore_eos": True}
 
@@ -35,10 +36,7 @@ def test_key_file_has_rates_and_names(start_server, tmp_path):
     assert [server.post("/v1/completions", SHORT, headers=bearer("free"))[0] for _ in range(3)] == [200] * 3
     path.write_text(json.dumps({"keys": [{"key": "fresh"}, {"key": "slow", "name": "ann", "requests_per_minute": 2}]}))
     server.process.send_signal(signal.SIGHUP)
-    for _ in range(100):
-        if server.get("/v1/models", headers=bearer("fresh"))[0] == 200:
-            break
-        time.sleep(0.02)
+    until(lambda: server.get("/v1/models", headers=bearer("fresh"))[0] == 200)
     assert server.get("/v1/models", headers=bearer("free"))[0] == 401
     assert server.post("/v1/completions", SHORT, headers=bearer("slow"))[0] == 429  # a reload gives no new rate
     path.write_text("{")
@@ -59,11 +57,12 @@ def test_keys_have_fair_shares_and_priorities(start_server, tmp_path):
         body = {"prompt": "Once", "max_tokens": 20 if waiting else 300, "ignore_eos": True}
         threads.append(threading.Thread(target=server.post, args=("/v1/completions", body), kwargs={"headers": bearer(key)}))
         threads[-1].start()
-        for _ in range(500):
+
+        def is_waiting():
             text = server.get("/metrics", headers=bearer("c"))[1]
-            if f'vllm:num_requests_waiting{{engine="0",model_name="smollm2"}} {waiting}\n' in text and "num_requests_running" in text:
-                return
-            time.sleep(0.01)
+            return f'vllm:num_requests_waiting{{engine="0",model_name="smollm2"}} {waiting}\n' in text and "num_requests_running" in text
+
+        until(is_waiting)
 
     for i, key in enumerate("aaaaaabc"):
         ask(key, i)
@@ -120,12 +119,12 @@ def test_tls_and_reload(start_server, tmp_path):
     shutil.copy(second_key, key)
     server.process.send_signal(signal.SIGHUP)
     renewed = ssl.create_default_context(cafile=str(second))
-    for _ in range(100):
+    for _ in range(600):
         try:
             assert post("/v1/completions", SHORT, renewed)
             break
         except OSError:
-            time.sleep(0.05)
+            time.sleep(0.1)
     with pytest.raises(OSError):
         post("/v1/completions", SHORT, context)
     assert server.stop() == 0
@@ -136,10 +135,10 @@ def test_sigterm_under_64_streams_loses_none(start_server):
     server = start_server("--max-batch-size", "32")
     body = json.dumps({"prompt": "Once upon a time", "max_tokens": 24, "ignore_eos": True, "stream": True}).encode()
     head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
-    answers, begun = [None] * 64, threading.Barrier(65, timeout=60)
+    answers, begun = [None] * 64, threading.Barrier(65, timeout=120)
 
     def stream(i):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
             connection.sendall(head + body)
             data = connection.recv(65536)
             begun.wait()
@@ -162,6 +161,13 @@ def test_sigterm_under_64_streams_loses_none(start_server):
     server.process.stderr.close()
 
 
+def refuses(server):
+    try:
+        return server.get("/livez")[0] == 503
+    except OSError:
+        return True
+
+
 def test_drain_timeout_and_second_signal(start_server):
     for flags, signals in [(("--drain-timeout", "0.3"), 1), ((), 2)]:
         server = start_server(*flags)
@@ -169,13 +175,11 @@ def test_drain_timeout_and_second_signal(start_server):
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
             connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             assert connection.recv(100)
-            begin = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
             if signals == 2:
-                time.sleep(0.2)
+                until(lambda: refuses(server))  # two signals that wait together are one
                 server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(timeout=30) == 0
-            assert time.monotonic() - begin < 3
+            assert server.process.wait(timeout=20) == 0  # left alone it would drain for 30 s
         server.process.stdout.close()
         server.process.stderr.close()
 

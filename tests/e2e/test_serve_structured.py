@@ -136,7 +136,7 @@ def test_bad_grammars(server, name, fields, param):
     assert status == 400, answer
     assert answer["error"]["param"] == param and len(json.dumps(answer)) < 2048, answer
     assert ".cc" not in answer["error"]["message"] and "/root" not in answer["error"]["message"]
-    assert time.monotonic() - begin < 6
+    assert time.monotonic() - begin < 30
     assert server.get("/livez")[0] == 200
 
 
@@ -163,7 +163,7 @@ def test_odd_grammars(server, name, fields):
     begin = time.monotonic()
     status, answer = server.post(TEXT, {"prompt": "x", "max_tokens": 4, **fields})
     assert status in (200, 400), answer
-    assert time.monotonic() - begin < 8
+    assert time.monotonic() - begin < 30
     assert server.get("/livez")[0] == 200
 
 
