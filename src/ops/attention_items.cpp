@@ -9,29 +9,53 @@ namespace {
 // balance.
 constexpr int32_t kQueryTile = 32;
 
+// Rows (query, head) that may walk several kv heads: the kernel takes as many at once for any head_dim up to
+// 256.
+constexpr int32_t kWalkRows = 48;
+
 // Items per thread from which on they balance without a split over keys.
 constexpr int kBalancedItems = 8;
 
-// Replaces each item of a single query by one per segment of its keys; returns what has to be merged then.
+// Of all sums over segments: items beyond are not split.
+constexpr int64_t kMostPartialFloats = 4 << 20;
+
+int64_t partial_floats(const AttendArgs& a, const AttentionItem& item, int32_t num_kv_heads) {
+  return int64_t{num_kv_heads} * (item.end - item.begin) * (a.num_heads / a.num_kv_heads) *
+         item.num_segments() * attention_record_floats(a.kv.geometry);
+}
+
+// One per kv head.
+void split_heads(const AttendArgs& a, const AttentionItem& item, std::vector<AttentionItem>& to) {
+  for (int32_t h = 0; h < item.num_kv_heads; ++h) {
+    to.push_back(item);
+    to.back().kv_head += h;
+    to.back().num_kv_heads = 1;
+    if (item.partial) to.back().partial += partial_floats(a, item, h);
+  }
+}
+
+// Replaces items by one per segment of their keys; returns what has to be merged then.
 std::vector<AttentionItem> split_keys(const AttendArgs& a, Scratch& scratch,
                                       std::vector<AttentionItem>& items) {
-  std::vector<AttentionItem> whole, merges;
+  std::vector<AttentionItem> whole, split, merges;
   whole.swap(items);
   int64_t floats = 0;
-  auto record_floats = attention_record_floats(a.kv.geometry) * (a.num_heads / a.num_kv_heads);
   for (AttentionItem item : whole) {
-    int64_t oldest = a.window > 0 ? std::max<int64_t>(item.keys() - a.window, 0) : 0;
+    int64_t oldest =
+        a.window > 0 ? std::max<int64_t>(item.keys() - (item.end - item.begin) - a.window + 1, 0) : 0;
     item.segment_begin = static_cast<int32_t>(oldest / kAttentionSegment);
-    item.segment_end = static_cast<int32_t>((item.keys() + kAttentionSegment - 1) / kAttentionSegment);
-    bool splits = item.end - item.begin == 1 && item.segment_end - item.segment_begin > 1 &&
-                  !item.sequence->last_visible;
-    if (splits) floats += item.segment_end * record_floats;
-    (splits ? merges : items).push_back(item);
+    item.segment_end = item.num_segments();
+    int64_t more = partial_floats(a, item, item.num_kv_heads);
+    bool splits = item.segment_end - item.segment_begin > 1 && !item.sequence->last_visible &&
+                  floats + more <= kMostPartialFloats;
+    if (splits) floats += more;
+    (splits ? split : items).push_back(item);
   }
   float* partial = reinterpret_cast<float*>(scratch.get(floats * static_cast<int64_t>(sizeof(float))));
-  for (AttentionItem& item : merges) {
+  for (AttentionItem& item : split) {
     item.partial = partial;
-    partial += item.segment_end * record_floats;
+    partial += partial_floats(a, item, item.num_kv_heads);
+    split_heads(a, item, merges);
     for (int32_t s = item.segment_begin; s < item.segment_end; ++s) {
       items.push_back(item);
       items.back().segment_begin = s;
@@ -41,28 +65,49 @@ std::vector<AttentionItem> split_keys(const AttendArgs& a, Scratch& scratch,
   return merges;
 }
 
+// The longest first: causal items grow with their position. Those after the last full round of the threads
+// lose their kv heads to one another, so that all threads end together.
+void balance(const AttendArgs& a, int num_threads, std::vector<AttentionItem>& items) {
+  auto longest_first = [&] {
+    std::stable_sort(items.begin(), items.end(),
+                     [](const auto& x, const auto& y) { return x.cost() > y.cost(); });
+  };
+  longest_first();
+  if (num_threads == 1 || items.empty()) return;
+  int64_t total = 0;
+  for (const AttentionItem& item : items) total += item.cost();
+  int64_t rounds = total / (items[0].cost() * num_threads);
+  auto whole = static_cast<size_t>(rounds * num_threads);
+  std::vector<AttentionItem> rest(items.begin() + static_cast<ptrdiff_t>(std::min(whole, items.size())),
+                                  items.end());
+  items.resize(items.size() - rest.size());
+  for (const AttentionItem& item : rest) split_heads(a, item, items);
+  longest_first();
+}
+
 }  // namespace
 
 int64_t AttentionItem::cost() const {
   int64_t seen = keys();
   if (partial)
     seen = std::min<int64_t>(seen, segment_end * kAttentionSegment) - segment_begin * kAttentionSegment;
-  return seen * (end - begin);
+  return seen * (end - begin) * num_kv_heads;
 }
 
 std::vector<AttentionItem> attention_items(const AttendArgs& a, int num_threads, Scratch& partial,
                                            std::vector<AttentionItem>& merges) {
   std::vector<AttentionItem> items;
+  const int32_t group = a.num_heads / a.num_kv_heads;
   for (const SequenceRows& seq : a.sequences)
-    for (int32_t h = 0; h < a.num_kv_heads; ++h)
-      for (int32_t i = 0; i < seq.num_rows; i += kQueryTile)
-        items.push_back({&seq, h, i, std::min(i + kQueryTile, seq.num_rows)});
-  // Few items leave threads without work: three kv heads on two threads take as long as four.
+    for (int32_t i = 0; i < seq.num_rows; i += kQueryTile) {
+      const int32_t end = std::min(i + kQueryTile, seq.num_rows);
+      const int32_t together = std::clamp(kWalkRows / ((end - i) * group), 1, a.num_kv_heads);
+      for (int32_t h = 0; h < a.num_kv_heads; h += together)
+        items.push_back({&seq, h, std::min(together, a.num_kv_heads - h), i, end});
+    }
   if (num_threads > 1 && items.size() < static_cast<size_t>(kBalancedItems * num_threads))
     merges = split_keys(a, partial, items);
-  // Causal items grow with their position.
-  std::stable_sort(items.begin(), items.end(),
-                   [](const auto& x, const auto& y) { return x.cost() > y.cost(); });
+  balance(a, num_threads, items);
   return items;
 }
 
@@ -81,6 +126,7 @@ AttentionArgs attention_args(const AttendArgs& a, const AttentionItem& item) {
   args.out = a.out.as<float>() + t * a.out.stride() + head * a.head_dim;
   args.out_stride = a.out.stride();
   args.num_queries = item.end - item.begin;
+  args.num_kv_heads = item.num_kv_heads;
   args.group = group;
   args.first_index = seq.first_index + item.begin;
   args.window = a.window;
@@ -91,7 +137,7 @@ AttentionArgs attention_args(const AttendArgs& a, const AttentionItem& item) {
   args.last_visible = seq.last_visible ? seq.last_visible + item.begin : nullptr;
   args.tree_mask = seq.tree_mask ? seq.tree_mask + item.begin : nullptr;
   args.partial = item.partial;
-  args.num_segments = static_cast<int32_t>((item.keys() + kAttentionSegment - 1) / kAttentionSegment);
+  args.num_segments = item.num_segments();
   args.segment_begin = item.segment_begin;
   args.segment_end = item.segment_end;
   return args;

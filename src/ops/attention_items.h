@@ -10,18 +10,23 @@
 
 namespace turgo {
 
-// What a thread takes at once: queries of a sequence and a kv head, over all keys or over a run of segments.
+// What a thread takes at once: queries of a sequence and some kv heads, over all keys or a run of segments.
 struct AttentionItem {
   const SequenceRows* sequence;
-  int32_t kv_head, begin, end;  // queries
+  int32_t kv_head, num_kv_heads;
+  int32_t begin, end;  // queries
   int32_t segment_begin = 0, segment_end = 0;
   float* partial = nullptr;  // of all segments; null: not split
   int64_t keys() const { return int64_t{sequence->first_index} + end; }
+  int32_t num_segments() const {
+    return static_cast<int32_t>((keys() + kAttentionSegment - 1) / kAttentionSegment);
+  }
   int64_t cost() const;
 };
 
-// The items of a step, the longest first. Where they are few, those of single queries are split over their
-// keys; `merges` are then to be merged once all items are done, from the sums in `partial`.
+// The items of a step, the longest first. A few queries walk all kv heads together. Where items are few, they
+// are split over their keys; `merges` are then to be merged once all items are done, from the sums in
+// `partial`.
 std::vector<AttentionItem> attention_items(const AttendArgs& a, int num_threads, Scratch& partial,
                                            std::vector<AttentionItem>& merges);
 

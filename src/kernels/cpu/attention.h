@@ -1,13 +1,12 @@
-// Attention of one sequence and one kv head over its pages (AttentionArgs in kernel_table.h), written once
-// for every vector type V and page type.
+// Attention of one sequence over its pages (AttentionArgs in kernel_table.h), written once for every vector
+// type V and page type.
 //
-// Rows (query, head) go in tiles that share each page while it is in cache. Per row: walk the pages from the
-// first visible key's to the last visible key's in absolute order; per page 64 scores, one new maximum, one
-// rescale, then the page's keys added in order; every kAttentionSegment keys the sums start afresh and are
-// merged in order. Nothing of a row depends on the other rows: keys that a row
-// does not see have probability exactly 0, which changes no bit of its sums but the sign of a zero, and that
-// is cleared at the end. So whole prefill, chunks, single queries and any split of the group agree bit for
-// bit.
+// Rows (kv head, query, head of its group) go in tiles that share each page while it is in cache. Per row:
+// walk the pages from the first visible key's to the last visible key's in absolute order; per page 64
+// scores, one new maximum, one rescale, then the page's keys added in order; every kAttentionSegment keys the
+// sums start afresh and are merged in order. Nothing of a row depends on the other rows: keys that a row does
+// not see have probability exactly 0, which changes no bit of its sums but the sign of a zero, and that is
+// cleared at the end. So whole prefill, chunks, single queries and any split of the group agree bit for bit.
 //
 // Order of operations per score: scale (on q), soft cap, ALiBi slope * (key - query), mask.
 #pragma once
@@ -59,6 +58,20 @@ void finish_attention_row(const float* sums, float sum, int64_t head_dim, float*
   }
 }
 
+// Row `index` of a call.
+struct AttentionRow {
+  int32_t kv_head, query, head;  // head: of all that the call has
+};
+inline AttentionRow attention_row(const AttentionArgs& args, int64_t index) {
+  const int64_t per_head = int64_t{args.num_queries} * args.group, within = index % per_head;
+  const auto kv_head = static_cast<int32_t>(index / per_head);
+  return {kv_head, static_cast<int32_t>(within / args.group),
+          kv_head * args.group + static_cast<int32_t>(within % args.group)};
+}
+inline int64_t attention_rows(const AttentionArgs& args) {
+  return int64_t{args.num_kv_heads} * args.num_queries * args.group;
+}
+
 // max, sum, 14 unused, out.
 inline float* attention_record(const AttentionArgs& args, int64_t row, int64_t segment) {
   return args.partial + (row * args.num_segments + segment) * (16 + args.kv.v_columns());
@@ -77,11 +90,12 @@ class Attention {
   PageShape shape_;
   int64_t words_;  // per query
   int64_t page_bytes_;
-  int32_t ahead_pages_;
+  int32_t ahead_pages_;  // of the walk: by kv heads, then by blocks
   int rows_ = 0;
-  int32_t low_ = 0, high_ = 0;  // keys that any row of the tile sees
+  int32_t first_kv_head_ = 0, num_kv_heads_ = 0;  // of the rows
+  int32_t low_ = 0, high_ = 0;                    // keys that any row of the tile sees
   // Per row of the tile.
-  int32_t query_[kMaxRows], head_[kMaxRows];
+  int32_t kv_head_[kMaxRows], query_[kMaxRows], head_[kMaxRows];
   int32_t begin_[kMaxRows], end_[kMaxRows];  // visible cache indices [begin, end); the tree mask comes on top
   QueryFactors factors_[kMaxRows];
   alignas(64) float max_[kMaxRows + V::kLanes];
@@ -106,7 +120,7 @@ class Attention {
   }
 
   void run() {
-    const int64_t total = int64_t{args_.num_queries} * args_.group;
+    const int64_t total = attention_rows(args_);
     const int64_t fit = kMaxFloats / shape_.columns;
     const int64_t most = fit < kMaxRows ? fit : kMaxRows;
     for (int64_t first = 0; first < total; first += most) {
@@ -118,6 +132,8 @@ class Attention {
         low_ = begin_[r] < low_ ? begin_[r] : low_;
         high_ = end_[r] > high_ ? end_[r] : high_;
       }
+      first_kv_head_ = kv_head_[0];
+      num_kv_heads_ = kv_head_[rows_ - 1] - first_kv_head_ + 1;
       const int32_t begin = low_ / kAttentionSegment, end = (high_ - 1) / kAttentionSegment + 1;
       if (args_.partial != nullptr) {
         for (int32_t s = args_.segment_begin; s < args_.segment_end; ++s) {
@@ -150,8 +166,10 @@ class Attention {
 
  private:
   void start_row(int r, int64_t index) {
-    query_[r] = static_cast<int32_t>(index / args_.group);
-    head_[r] = static_cast<int32_t>(index % args_.group);
+    const AttentionRow row = attention_row(args_, index);
+    kv_head_[r] = row.kv_head;
+    query_[r] = row.query;
+    head_[r] = row.head;
     const int32_t self = args_.first_index + query_[r];
     end_[r] = (args_.last_visible != nullptr ? args_.last_visible[query_[r]] : self) + 1;
     begin_[r] = args_.window > 0 && self - args_.window + 1 > 0 ? self - args_.window + 1 : 0;
@@ -186,12 +204,22 @@ class Attention {
   }
 
   void visit_page(int32_t p, int32_t high) {
-    const std::byte* page = page_at(p);
-    const int32_t next = p + ahead_pages_;
-    shape_.ahead = 0;
-    if (next * kKvBlockTokens < high) prefetch(page_at(next), page);
     for (int r = 0; r < rows_;) {
-      const int left = rows_ - r;
+      const int32_t place = kv_head_[r] - first_kv_head_, next = place + ahead_pages_;
+      const std::byte* page = page_at(p, place);
+      shape_.ahead = 0;
+      const int32_t next_block = p + next / num_kv_heads_;
+      if (next_block * kKvBlockTokens < high) prefetch(page_at(next_block, next % num_kv_heads_), page);
+      int end = r + 1;
+      while (end < rows_ && kv_head_[end] == kv_head_[r]) ++end;
+      visit_rows(page, p, r, end);
+      r = end;
+    }
+  }
+
+  void visit_rows(const std::byte* page, int32_t p, int begin, int end) {
+    for (int r = begin; r < end;) {
+      const int left = end - r;
       if (kTileRows >= 6 && left >= 6 && left != 7) {
         visit_tile<6>(page, p, r);
         r += 6;
@@ -219,8 +247,10 @@ class Attention {
     for (int64_t i = shape_.v_params; i < page_bytes_; i += 64) __builtin_prefetch(next + i);
   }
 
-  const std::byte* page_at(int32_t p) const {
-    return args_.pool + args_.block_table[p] * args_.block_bytes + args_.page_offset;
+  // `place`: of the kv head among those of the rows.
+  const std::byte* page_at(int32_t p, int32_t place) const {
+    return args_.pool + args_.block_table[p] * args_.block_bytes + args_.page_offset +
+           (first_kv_head_ + place) * page_bytes_;
   }
 
   // Bit b: row r sees key p * 64 + b.
@@ -354,14 +384,14 @@ void attention_merge(const AttentionArgs& args) {
   float max, sum;
   alignas(64) float out[kMaxColumns];
   const RowTotal total{&max, &sum, out};
-  for (int64_t row = 0; row < int64_t{args.num_queries} * args.group; ++row) {
-    const int64_t query = row / args.group, head = row % args.group;
-    clear_total<V>(total, args.sinks != nullptr ? args.sinks + head : nullptr, columns);
+  for (int64_t r = 0; r < attention_rows(args); ++r) {
+    const AttentionRow row = attention_row(args, r);
+    clear_total<V>(total, args.sinks != nullptr ? args.sinks + row.head : nullptr, columns);
     for (int32_t s = args.segment_begin; s < args.segment_end; ++s) {
-      const float* record = attention_record(args, row, s);
+      const float* record = attention_record(args, r, s);
       merge_segment<V>(total, record[0], record[1], record + 16, columns);
     }
-    finish_attention_row<V>(out, sum, head_dim, args.out + query * args.out_stride + head * head_dim);
+    finish_attention_row<V>(out, sum, head_dim, args.out + row.query * args.out_stride + row.head * head_dim);
   }
 }
 

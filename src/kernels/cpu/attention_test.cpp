@@ -252,6 +252,81 @@ TEST(Attention, SegmentsMergeToTheSameBits) {
   });
 }
 
+// Several kv heads in one call, whole or split over the keys, give the bits of one call each.
+TEST(Attention, HeadsTogetherHaveTheBitsOfHeadsAlone) {
+  constexpr int kKvHeads = 3, kGroup = 2, kHeadDim = 80, kFirst = 1100;
+  for_each_table([](const KernelTable& table) {
+    for (KvType type : kTypes) {
+      for (int queries : {1, 5, 20}) {  // the last fills more than one run of rows
+        TestCache cache(type, kHeadDim, kFirst + queries, 5, kKvHeads);
+        for (int t = 0; t < kFirst + queries; ++t) {
+          for (int h = 0; h < kKvHeads; ++h) {
+            const auto seed = static_cast<unsigned>(t * kKvHeads + h);
+            const auto k = random_floats(kHeadDim, seed), v = random_floats(kHeadDim, 90000u + seed);
+            cache.store(table, t, k.data(), v.data(), h);
+          }
+        }
+        const int stride = kKvHeads * kGroup * kHeadDim;
+        const auto n = static_cast<size_t>(queries * stride);
+        const auto q = random_floats(n, 7), sinks = random_floats(kKvHeads * kGroup, 8, 3);
+        const auto slopes = random_floats(kKvHeads * kGroup, 9, 0.05f);
+        for (int variant = 0; variant < 3; ++variant) {
+          std::vector<float> alone(n, NAN), together(n, NAN), merged(n, NAN);
+          AttentionArgs a;
+          a.kv = cache.geometry;
+          a.pool = cache.base();
+          a.block_bytes = cache.block_bytes;
+          a.page_offset = cache.page_offset;
+          a.block_table = cache.block_table.data();
+          a.q = q.data();
+          a.q_stride = a.out_stride = stride;
+          a.num_queries = queries;
+          a.num_kv_heads = kKvHeads;
+          a.group = kGroup;
+          a.first_index = kFirst;
+          a.window = variant == 1 ? 300 : 0;
+          a.scale = 0.11f;
+          a.sinks = variant == 2 ? sinks.data() : nullptr;
+          a.alibi_slopes = variant == 2 ? slopes.data() : nullptr;
+          for (int h = 0; h < kKvHeads; ++h) {
+            AttentionArgs one = a;
+            one.num_kv_heads = 1;
+            one.page_offset += h * a.kv.page_bytes();
+            one.q += h * kGroup * kHeadDim;
+            one.out = alone.data() + h * kGroup * kHeadDim;
+            if (one.sinks != nullptr) one.sinks += h * kGroup;
+            if (one.alibi_slopes != nullptr) one.alibi_slopes += h * kGroup;
+            table.attention(one);
+          }
+          a.out = together.data();
+          table.attention(a);
+          EXPECT_EQ(std::memcmp(alone.data(), together.data(), n * sizeof(float)), 0)
+              << table.isa << ' ' << kv_type_name(type) << ' ' << queries << ' ' << variant;
+
+          a.out = merged.data();
+          a.num_segments = (kFirst + queries - 1) / kAttentionSegment + 1;
+          std::vector<float> partial(static_cast<size_t>(queries * kKvHeads * kGroup * a.num_segments *
+                                                         attention_record_floats(a.kv)) +
+                                         16,
+                                     NAN);
+          a.partial =
+              partial.data() + (64 - reinterpret_cast<uintptr_t>(partial.data()) % 64) % 64 / sizeof(float);
+          const int32_t first = variant == 1 ? (kFirst - a.window + 1) / kAttentionSegment : 0;
+          for (int32_t s = first; s < a.num_segments; ++s) {
+            a.segment_begin = s;
+            a.segment_end = s + 1;
+            table.attention(a);
+          }
+          a.segment_begin = first;
+          table.attention_merge(a);
+          EXPECT_EQ(std::memcmp(alone.data(), merged.data(), n * sizeof(float)), 0)
+              << table.isa << ' ' << kv_type_name(type) << ' ' << queries << ' ' << variant;
+        }
+      }
+    }
+  });
+}
+
 // Pages in front of a window may be freed: they are not read.
 TEST(Attention, IgnoresPagesOutsideTheWindow) {
   for_each_table([](const KernelTable& table) {

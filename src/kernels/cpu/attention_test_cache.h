@@ -1,4 +1,4 @@
-// A KV cache of one sequence and one head for tests and benchmarks, with its blocks in random order,
+// A KV cache of one sequence and one layer for tests and benchmarks, with its blocks in random order,
 // unwritten bytes set to NaN patterns, and attention's slow twin: double precision over what load_kv_token()
 // gives back.
 #pragma once
@@ -20,10 +20,10 @@ struct TestCache {
   std::vector<int32_t> block_table;
   int64_t block_bytes, page_offset;
 
-  TestCache(KvType type, int head_dim, int tokens, unsigned seed)
-      : geometry{type, 1, head_dim}, page_offset(64) {
+  TestCache(KvType type, int head_dim, int tokens, unsigned seed, int num_kv_heads = 1)
+      : geometry{type, num_kv_heads, head_dim}, page_offset(64) {
     const int blocks = (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
-    block_bytes = 64 + geometry.page_bytes() + 128;
+    block_bytes = 64 + geometry.layer_bytes() + 128;
     const int64_t bytes = (blocks + 2) * block_bytes;
     storage_ = ReservedMemory(bytes);  // huge pages, as the engine's pool has them
     std::memset(storage_.data(), 0xff, static_cast<size_t>(bytes));
@@ -34,12 +34,12 @@ struct TestCache {
   }
 
   std::byte* base() { return storage_.data(); }
-  std::byte* page(int token) {
+  std::byte* page(int token, int kv_head = 0) {
     return storage_.data() + block_table[static_cast<size_t>(token / kKvBlockTokens)] * block_bytes +
-           page_offset;
+           page_offset + kv_head * geometry.page_bytes();
   }
-  void store(const KernelTable& table, int token, const float* k, const float* v) {
-    table.kv_store(geometry, k, v, token % kKvBlockTokens, page(token));
+  void store(const KernelTable& table, int token, const float* k, const float* v, int kv_head = 0) {
+    table.kv_store(geometry, k, v, token % kKvBlockTokens, page(token, kv_head));
   }
 
  private:

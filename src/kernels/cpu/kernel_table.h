@@ -36,25 +36,28 @@ struct GemmArgs {
 // always: so that a long sequence can be split over threads without a change of bits.
 inline constexpr int32_t kAttentionSegment = 512;
 
-// One sequence, one kv head, a run of consecutive queries: out = softmax(scale * q K^T) V over the pages as
-// stored. Keys are walked page by page in absolute order with one online-softmax rescale per page.
+// One sequence, some kv heads, a run of consecutive queries: out = softmax(scale * q K^T) V over the pages as
+// stored. Keys are walked page by page in absolute order with one online-softmax rescale per page. Several
+// kv heads go through the blocks together: their pages lie side by side, and memory answers one long run
+// twice as fast as short ones.
 struct AttentionArgs {
   KvGeometry kv;
   const std::byte* pool = nullptr;  // block b starts at pool + b * block_bytes
   int64_t block_bytes = 0;
-  int64_t page_offset = 0;               // of this (layer, kv head) inside a block
+  int64_t page_offset = 0;               // of this (layer, first kv head) inside a block
   const int32_t* block_table = nullptr;  // block ids of the sequence, [ceil(tokens / 64)]
-  const float* q = nullptr;  // [num_queries][q_stride], the group's heads side by side: [group][head_dim]
+  const float* q = nullptr;  // [num_queries][q_stride], heads side by side: [num_kv_heads][group][head_dim]
   int64_t q_stride = 0;
   float* out = nullptr;  // as q, with out_stride
   int64_t out_stride = 0;
   int32_t num_queries = 0;
-  int32_t group = 0;                    // query heads that share this kv head
-  int32_t first_index = 0;              // cache index of query 0; query i sees keys 0 … first_index + i
-  int32_t window = 0;                   // > 0: only the last `window` keys, itself included
-  float scale = 0, soft_cap = 0;        // soft_cap > 0: cap * tanh(s / cap)
-  const float* sinks = nullptr;         // [group] logits that join the softmax and have no value
-  const float* alibi_slopes = nullptr;  // [group]
+  int32_t num_kv_heads = 1;       // that this call walks, of kv.num_kv_heads
+  int32_t group = 0;              // query heads that share a kv head
+  int32_t first_index = 0;        // cache index of query 0; query i sees keys 0 … first_index + i
+  int32_t window = 0;             // > 0: only the last `window` keys, itself included
+  float scale = 0, soft_cap = 0;  // soft_cap > 0: cap * tanh(s / cap)
+  const float* sinks = nullptr;   // [num_kv_heads][group] logits that join the softmax and have no value
+  const float* alibi_slopes = nullptr;  // [num_kv_heads][group]
   const int32_t* last_visible =
       nullptr;  // [num_queries] span mask: cache index of the last key each query sees
   const uint64_t* tree_mask =
@@ -63,8 +66,8 @@ struct AttentionArgs {
   // Split over the keys, when `partial` is given: attention() leaves the sums of segments [segment_begin,
   // segment_end) there and does not touch `out`; attention_merge() of all segments then writes `out`, with
   // the bits of an unsplit call. Segments in front of every query's window may be left out.
-  float* partial =
-      nullptr;  // [num_queries * group][num_segments][attention_record_floats(kv)], 64-byte aligned
+  float* partial = nullptr;  // [num_kv_heads][num_queries *
+                             // group][num_segments][attention_record_floats(kv)], 64-byte aligned
   int32_t num_segments = 0;  // ceil((index of the last visible key + 1) / kAttentionSegment)
   int32_t segment_begin = 0, segment_end = 0;
 };
