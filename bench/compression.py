@@ -2,9 +2,11 @@
 """The table of docs/compression.md: what each method of `turgo lite` costs on held-out text, one row at a time.
 
 usage: bench/compression.py MODEL --work DIR --text FILE [--text FILE …] [--rows awq_w3,…] [--threads N] [--render]
+       bench/compression.py MODEL --work DIR --speeds [--rounds N] [--threads N]
 
 Every finished row is a line of DIR/rows.jsonl; a run that was stopped goes on with the next one, and --render prints the table of
-what is there. The calibration text is the program's own (tales); a text that shares a run of 50 characters with it is refused.
+what is there. Calibration text is the program's (tales) or the model's own; a text that shares a run of 50 characters with the
+tales is refused. --speeds prints the other table: tokens per second by format, rounds interleaved; the method does not matter to it.
 Weights are compared in f32 arithmetic with the source in f32 (W8A8: in int8, as it runs), windows of 512 tokens, a KV cache of
 the arithmetic's own type; caches in windows of 2,048.
 """
@@ -13,6 +15,7 @@ import json
 import pathlib
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -50,17 +53,18 @@ def rows():
         flags = ["--w-bits", bits, "--w-group-size", "64", "--export", "gptq"]
         for key, label, command in [("rtn", "RTN", ["rtn"]), ("awq", "AWQ", ["auto_awq"]),
                                     ("lmdeploy", "AWQ, LMDeploy's procedure", ["auto_awq", "--procedure", "lmdeploy"]),
-                                    ("gptq", "GPTQ, text of the model's own", ["auto_gptq", "--calib-dataset", "generated"]),
-                                    ("gptq_tales", "GPTQ", ["auto_gptq"])]:
+                                    ("gptq", "GPTQ", ["auto_gptq"]),
+                                    ("gptq_tales", "GPTQ, on tales", ["auto_gptq", "--calib-dataset", "tales"])]:
             if bits != "2" or key in ("rtn", "awq", "gptq"):
                 table[f"{key}_w{bits}"] = (f"W{bits}g64 {label}", command + flags, [])
     for key, label, command in [("naive", "W8A8 naive", ["rtn", "--w-bits", "8", "--w-group-size", "-1", "--w-sym", "--export", "compressed-tensors"]),
                                 ("smooth", "W8A8 SmoothQuant", ["smooth_quant"])]:
         table[f"{key}_w8a8"] = (label, command, ["--precision", "int8"])
     for sparsity in ("0.5", "2:4"):
-        for method in ("magnitude", "wanda", "sparsegpt"):
-            table[f"{method}_{sparsity.replace(':', 'of')}"] = (f"{'50 %' if sparsity == '0.5' else sparsity} {method}",
-                                                                 ["prune", "--method", method, "--sparsity", sparsity, "--dtype", "float32"], [])
+        for method, text in [("magnitude", ""), ("wanda", ""), ("wanda", "generated"), ("sparsegpt", ""), ("sparsegpt", "tales")]:
+            label = f"{'50 %' if sparsity == '0.5' else sparsity} {method}" + {"": "", "tales": ", on tales", "generated": ", own text"}[text]
+            table["_".join(filter(None, (method, text, sparsity.replace(":", "of"))))] = (
+                label, ["prune", "--method", method, "--sparsity", sparsity, "--dtype", "float32"] + (["--calib-dataset", text] if text else []), [])
     for policy, label in [("8", "KV int8"), ("84", "KV K8V4"), ("4", "KV int4")]:
         table[f"kv_{policy}"] = (label, None, ["--quant-policy", policy, "--ctx", "2048", "--precision", "bf16"])
     return table
@@ -113,26 +117,67 @@ def render(done):
         cells = []
         for n in names:
             t = r["texts"][n]
-            cells.append(f"{t['perplexity']:.2f} ({100 * (t['perplexity'] / t['reference_perplexity'] - 1):+.1f} %) | {t['mean_kl']:.3g} | {100 * t['top1_agreement']:.1f} %")
+            cells.append(f"{t['perplexity']:.2f} ({100 * (t['perplexity'] / t['reference_perplexity'] - 1):+.1f} %) | {t['mean_kl']:.3g} | "
+                         + (f"{100 * t['top1_agreement']:.1f} %" if "top1_agreement" in t else ""))
         size = f"{r['file_bytes'] / 1e6:.0f}" if "file_bytes" in r else ""
         lines.append(f"| {r['label']} | " + " | ".join(cells) + f" | {size} | {r.get('cpu_seconds', 0):.0f} |")
     base = "; ".join(f"{n} {done[0]['texts'][n]['reference_perplexity']:.3f} ({done[0]['texts'][n]['num_tokens']} tokens)" for n in names)
     return f"Source: {base}.\n\n" + "\n".join(lines)
 
 
+FORMATS = {"W4g64": ["--w-bits", "4", "--w-group-size", "64"], "W3g64": ["--w-bits", "3", "--w-group-size", "64", "--export", "gptq"],
+           "W2g64": ["--w-bits", "2", "--w-group-size", "64", "--export", "gptq"],
+           "W8A8": ["--w-bits", "8", "--w-group-size", "-1", "--w-sym", "--export", "compressed-tensors"]}
+
+
+def speeds(args):
+    """Formats by name: the source, what rounding makes of it, and its caches after 2,048 tokens."""
+    plain = args.work / "bf16"
+    if not plain.exists():  # nothing is below the smallest share: the source's weights in bf16
+        run([args.turgo, "lite", "prune", args.model, "--method", "magnitude", "--sparsity", "1e-9", "--work-dir", plain, "--no-check"])
+    sides = {"bf16 weights": [plain]}
+    for name, flags in FORMATS.items():
+        folder = args.work / name
+        if not folder.exists():
+            run([args.turgo, "lite", "rtn", args.model, *flags, "--work-dir", folder, "--no-check"])
+        sides[name] = [folder]
+        if name != "W8A8":
+            sides[f"{name}, bf16 activations"] = [folder, "--precision", "bf16"]
+    for kind in ("bf16", "int8", "k8v4", "int4"):
+        sides[f"source, {kind} cache, after 2,048"] = [args.model, "--kv-type", kind]
+    figures = {name: [] for name in sides}
+    for _ in range(args.rounds):
+        for name, command in sides.items():
+            length = ["--prompt-tokens", "512", "--context", "2048" if "cache" in name else "1", "--gen-tokens", "48"]
+            _, _, answer = run([args.turgo, "bench", *command, *length, "--repeat", "1", "--json", "--threads", str(args.threads)])
+            figures[name].append(json.loads(answer))
+    lines = ["| | prefill 512, tokens/s | decode, tokens/s | MB per token |", "|---|---|---|---|"]
+    for name, rounds in figures.items():
+        prefill, decode = (statistics.median(r[key] for r in rounds) for key in ("prefill_tok_s", "decode_tok_s"))
+        lines.append(f"| {name} | {prefill:.0f} | {decode:.0f} | {rounds[0]['decode_bytes_per_token'] / 1e6:.0f} |")
+    print("\n".join(lines))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--text", type=pathlib.Path, action="append", required=True)
+    parser.add_argument("--text", type=pathlib.Path, action="append", default=[])
     parser.add_argument("--rows")
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--turgo", default=str(ROOT / "build/bin/turgo"))
     parser.add_argument("--render", action="store_true")
+    parser.add_argument("--speeds", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
+    if args.speeds:
+        speeds(args)
+        return
+    if not args.text and not args.render:
+        parser.error("expected --text FILE")
     log = args.work / "rows.jsonl"
     done = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     if args.render:

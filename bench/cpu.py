@@ -8,6 +8,7 @@ MODEL.gguf is the default model (SmolLM2-135M-Instruct Q4_1). The pieces, each o
   bf16     bf16 arithmetic over the Q4_1 file and over bf16 weights
   gemma3   Gemma 3 270M Q4_K_M
   qwen2    a model of Qwen2-0.5B's shape with random weights, Q4_0 and Q4_K_M (speeds only: it says nothing)
+  w4a16    the same shape as a folder in AWQ's format (groups of 128) beside its bf16 weights; no peer
   avx2     without AVX-512 on both sides
   kl       mean KL to the f32 reference of the file, over --text; not part of the default set
 --write puts each piece into bench/results/DATE-cpu.md, in place of what the file held of that piece.
@@ -135,6 +136,31 @@ def qwen2(_, args):
                    Goal("16 sequences", "turgo Q4_0", theirs, 3)]
 
 
+def w4a16(_, args):
+    source = random_model.qwen2_half_billion(peer_llama.cache_folder())
+    wide, folder = (peer_llama.cache_folder() / f"{source.stem}-{name}" for name in ("bf16", "awq"))
+    if not wide.exists():  # an untouched copy: nothing is below the smallest share
+        lite("prune", "--method", "magnitude", "--sparsity", "1e-9", source, wide)
+    if not folder.exists():
+        lite("rtn", "--w-group-size", "128", source, folder)
+
+    def side(model, *flags):
+        def run():
+            r = turgo(model, args, "--prompt-tokens", 512, "--context", 1, "--gen-tokens", 128, *flags)
+            return {"prefill 512": r["prefill_tok_s"], "decode 128": r["decode_tok_s"],
+                    "MB per token": r["decode_bytes_per_token"] / 1e6, "GB/s": r["read_bandwidth_gb_s"]}
+        return run
+    sides = [Side("bf16", side(wide)), Side("W4A16, head in 8 bits", side(folder, "--precision", "bf16")),
+             Side("W4A16, head in 16 bits", side(folder, "--precision", "bf16", "--head-type", "file")),
+             Side("W4, int8 activations, head in 8 bits", side(folder))]
+    return sides, [Goal(m, s.name, ("bf16",), ratio) for s in sides[1:] for m, ratio in (("decode 128", 2.4), ("prefill 512", 1))]
+
+
+def lite(*words):
+    *command, source, target = words
+    subprocess.run([TURGO, "lite", *command, source, "--work-dir", target, "--no-check"], check=True, stdout=subprocess.DEVNULL)
+
+
 def avx2(model, args):
     narrow, best = peer_llama.build(peer_llama.AVX2_CMAKE, "avx2"), peer_llama.requantize(peer_llama.build(), model, BEST)
     sides = [Side("turgo, TURGO_ISA=avx2", both(lambda: turgo_single(model, args, isa="avx2"),
@@ -145,7 +171,7 @@ def avx2(model, args):
     return sides, [Goal("prefill 512", sides[0].name, theirs, 1.5), Goal("16 sequences", sides[0].name, theirs, 2)]
 
 
-PIECES = {"smollm2": smollm2, "depth": depth, "bf16": bf16, "gemma3": gemma3, "qwen2": qwen2, "avx2": avx2}
+PIECES = {"smollm2": smollm2, "depth": depth, "bf16": bf16, "gemma3": gemma3, "qwen2": qwen2, "w4a16": w4a16, "avx2": avx2}
 
 
 def fetch_gemma3() -> pathlib.Path:
