@@ -4,10 +4,11 @@
 //   prompt rows     seconds - decodes alone = d * (no decodes) + e * rows + f * keys
 // `keys` are the cache entries that the step's rows look at. Coefficients are >= 0 and fit recent steps best
 // in relative error. Pure: the caller gives the durations, so a virtual clock replays exactly.
-// Rows of a chunk share the pages that they read, which this does not know: beside a stream on two cores,
-// chunks of four read a prompt of 4,096 tokens in 9 s at the same gaps as one or two rows in 16 to 28 s. Four
-// always is no way out: where a row costs as much as a decode, steps take more than 3 times (the simulation
-// tells).
+// Rows of a chunk share the pages that they read. A term for it (keys counted once per chunk) gave the same
+// chunks: the fit follows the last steps. Chunks of at least four rows read a prompt of 4,096 tokens in 9 s
+// at the same gaps as one or two rows in 16 to 28 s, but where a row costs as much as a decode, steps take
+// more than 3 times (the simulation tells). What decodes cost is not measured while a prompt is read, though
+// they grow: a noisy start can make the budget twice too large.
 #pragma once
 
 #include <array>
