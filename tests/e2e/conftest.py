@@ -141,6 +141,9 @@ class Engine:
 
     def stop(self):
         self.process.terminate()
+        return self.end()
+
+    def end(self):
         code = self.process.wait(timeout=60)
         self.process.stdout.close()
         return code
@@ -165,7 +168,7 @@ class ApartServer(Server):
 
     def stop(self):
         code = super().stop()
-        return code or self.engine.stop()
+        return code or self.engine.end()  # it has been told; told again it would not wait for what it does
 
 
 @pytest.fixture(scope="session")

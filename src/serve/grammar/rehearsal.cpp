@@ -81,7 +81,7 @@ std::string rehearse(const std::string& what, const std::function<void()>& work,
     fail(ErrorCode::kResourceExhausted, "{}: no process could be made to check it", what);
   }
   using Clock = std::chrono::steady_clock;
-  auto end = Clock::now() + std::chrono::milliseconds(static_cast<int>(limits.seconds * 2000));
+  auto end = Clock::now() + std::chrono::milliseconds(static_cast<int>(limits.seconds * 5000));
   std::string message;
   for (;;) {  // the end of the pipe is the end of the child
     auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();

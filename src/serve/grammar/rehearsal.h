@@ -8,7 +8,7 @@
 namespace turgo {
 
 struct RehearsalLimits {
-  double seconds = 2;            // of CPU; the clock may show twice as much
+  double seconds = 2;            // of CPU; the clock may show five times as much, where others work too
   size_t num_bytes = 256 << 20;  // of memory beyond what the process has already
 };
 
