@@ -225,7 +225,7 @@ const StepPlan& Scheduler::plan(double now) {
   bool fixed = config_.num_tokens_per_iter > 0;
   if (fixed && num_decodes > 0)
     prefill_left_ = std::min(prefill_left_, std::max(config_.num_tokens_per_iter - num_decodes, 1));
-  if (!fixed && pacer_.must_measure(num_decodes)) prefill_left_ = 0;
+  if (!fixed && pacer_.must_measure(num_decodes, decode_keys)) prefill_left_ = 0;
   seconds_left_ = fixed ? StepPacer::kUnbounded : pacer_.prefill_budget(num_decodes, decode_keys);
   // One waiting prompt may stretch a step once, several together more: else a few running streams hold the
   // batch small, and 16 clients in a closed loop got 560 tokens/s instead of 920, their first token after 1.3

@@ -49,7 +49,8 @@ void OnlineFit::observe(const Terms& x, double y, double error) {
 }
 
 void StepPacer::observe(const StepWork& work, double seconds) {
-  if (work.num_decodes > 0 && work.prefill_rows == 0) has_decoded_ = true;
+  if (work.num_decodes > 0 && work.prefill_rows == 0)
+    known_keys_ = work.decode_keys + work.decode_keys / 4 + 256;
   if (!(seconds > 0) || !std::isfinite(seconds)) return;
   if (work.prefill_rows == 0) {
     if (work.num_decodes > 0)

@@ -7,8 +7,7 @@
 // Rows of a chunk share the pages that they read. A term for it (keys counted once per chunk) gave the same
 // chunks: the fit follows the last steps. Chunks of at least four rows read a prompt of 4,096 tokens in 9 s
 // at the same gaps as one or two rows in 16 to 28 s, but where a row costs as much as a decode, steps take
-// more than 3 times (the simulation tells). What decodes cost is not measured while a prompt is read, though
-// they grow: a noisy start can make the budget twice too large.
+// more than 3 times (the simulation tells).
 #pragma once
 
 #include <array>
@@ -48,8 +47,11 @@ class StepPacer {
   void observe(const StepWork& work, double seconds);
 
   static constexpr double kUnbounded = std::numeric_limits<double>::infinity();
-  // No step of decodes alone has run yet: one has to, so that it is known what they cost.
-  bool must_measure(int32_t num_decodes) const { return stretch_ > 0 && num_decodes > 0 && !has_decoded_; }
+  // No step of decodes alone has run yet, or they have grown by a quarter since: one has to, so that it is
+  // known what they cost. (While a prompt is read nothing else tells.)
+  bool must_measure(int32_t num_decodes, int64_t decode_keys) const {
+    return stretch_ > 0 && num_decodes > 0 && decode_keys > known_keys_;
+  }
   // Seconds that prompt rows may add to a step of these decodes; kUnbounded without decodes.
   double prefill_budget(int32_t num_decodes, int64_t decode_keys) const;
   // Rows from cache index `first` on that fit into `seconds`; 0 if not even one does.
@@ -64,7 +66,7 @@ class StepPacer {
 
  private:
   double stretch_;
-  bool has_decoded_ = false;
+  int64_t known_keys_ = -1;  // up to so many keys it is known what decodes cost
   OnlineFit decode_{0.98}, prefill_{0.9};
 };
 

@@ -48,15 +48,26 @@ TEST(StepPacer, FindsTheChunkThatFillsTheBudget) {
 TEST(StepPacer, StartsCarefully) {
   StepPacer pacer(2);
   EXPECT_EQ(pacer.prefill_budget(0, 0), StepPacer::kUnbounded);  // nobody waits
-  EXPECT_TRUE(pacer.must_measure(1));
-  EXPECT_FALSE(pacer.must_measure(0));
+  EXPECT_TRUE(pacer.must_measure(1, 300));
+  EXPECT_FALSE(pacer.must_measure(0, 0));
   pacer.observe(work(1, 0), 0.01);
-  EXPECT_FALSE(pacer.must_measure(1));
+  EXPECT_FALSE(pacer.must_measure(1, 300));
   EXPECT_LE(pacer.rows_within(pacer.prefill_budget(1, 300), 0), 16);
   // A prompt of 10 tokens alone: its time may all have been the rows'.
   pacer.observe(work(0, 10), 0.01);
   EXPECT_LE(pacer.rows_within(pacer.prefill_budget(1, 300), 0), 10);
   EXPECT_GE(pacer.rows_within(pacer.prefill_budget(1, 300), 0), 1);
+}
+
+TEST(StepPacer, MeasuresDecodesThatHaveGrown) {
+  StepPacer pacer(2);
+  pacer.observe({1, 0, 1000, 0}, 0.01);
+  EXPECT_FALSE(pacer.must_measure(1, 1506));
+  EXPECT_TRUE(pacer.must_measure(1, 1507));
+  pacer.observe({1, 4, 1507, 4000}, 0.02);  // tells of both together only
+  EXPECT_TRUE(pacer.must_measure(1, 1508));
+  pacer.observe({1, 0, 1508, 0}, 0.01);
+  EXPECT_FALSE(pacer.must_measure(1, 1509));
 }
 
 TEST(StepPacer, OneHeldUpStepChangesLittle) {
@@ -80,7 +91,7 @@ TEST(StepPacer, UnusableTimesAreIgnored) {
     pacer.observe(work(1, 0), bad);
   EXPECT_EQ(pacer.prefill_budget(1, 300), StepPacer::kUnbounded);
   EXPECT_EQ(StepPacer(0).prefill_budget(1, 300), StepPacer::kUnbounded);
-  EXPECT_FALSE(StepPacer(0).must_measure(1));
+  EXPECT_FALSE(StepPacer(0).must_measure(1, 300));
 }
 
 }  // namespace
