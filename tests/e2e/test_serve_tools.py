@@ -110,7 +110,7 @@ def test_auto_holds_calls_that_control_tokens_open(program, tmp_path, form):
             assert trigger not in (message["content"] or "")
         assert whole >= 3
         # Where JSON is asked for, a marker is no character of it.
-        status, answer = server.post("/v1/chat/completions", {**asked, "tools": [], "max_tokens": 60, "response_format": {"type": "json_schema", "json_schema": {
+        status, answer = server.post("/v1/chat/completions", {**asked, "tools": [], "seed": 1, "max_tokens": 200, "response_format": {"type": "json_schema", "json_schema": {
             "name": "x", "schema": {"type": "object", "properties": {"a": {"type": "string", "maxLength": 9}}, "required": ["a"], "additionalProperties": False}}}})
         assert status == 200 and set(json.loads(answer["choices"][0]["message"]["content"], strict=False)) == {"a"}, answer
     finally:
