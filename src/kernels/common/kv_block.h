@@ -11,8 +11,8 @@
 //
 // D is head_dim (even); a group that head_dim does not fill is padded: K to whole groups of 2/4/8 dimensions,
 // V to whole runs of 16 (32 for nibbles). Padded values are zero or ignored.
-// params(G) = scale bf16 [G][64], zero bf16 [G][64]: value = zero + scale * u, asymmetric, per token and head
-// (G = 1) or per token and 32 dimensions of V. Nibbles: in K, byte b of group g holds dimension 8g + b low and
+// params(G) = scale bf16 [G][64], zero bf16 [G][64]: value = zero + scale * u, per token and head (G = 1) or
+// per token and 32 dimensions of V. Nibbles: in K, byte b of group g holds dimension 8g + b low and
 // 8g + 4 + b high; in V, word w of run r dimension 32r + w low and 32r + 16 + w high, one token a byte.
 #pragma once
 
