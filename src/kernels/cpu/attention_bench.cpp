@@ -18,12 +18,7 @@ benchmark::Counter per_second(double amount) {
 }
 
 AttentionArgs make_args(TestCache& cache, int first_index, int num_queries, const float* q, float* out) {
-  AttentionArgs a;
-  a.kv = cache.geometry;
-  a.pool = cache.base();
-  a.block_bytes = cache.block_bytes;
-  a.page_offset = cache.page_offset;
-  a.block_table = cache.block_table.data();
+  AttentionArgs a = cache.args();
   a.q = q;
   a.q_stride = kGroup * kHeadDim;
   a.out = out;

@@ -25,6 +25,11 @@ double tolerance(const KernelTable& table, KvType type) {
   }
 }
 
+// From the first 64-byte boundary on; 16 floats more than are used.
+float* aligned(std::vector<float>& floats) {
+  return floats.data() + (64 - reinterpret_cast<uintptr_t>(floats.data()) % 64) % 64 / sizeof(float);
+}
+
 struct Problem {
   KvType type = KvType::kF32;
   int head_dim = 64, group = 3, first_index = 0, num_queries = 1;
@@ -72,12 +77,7 @@ struct Inputs {
 
   // Queries [begin, begin + count), heads [head, head + heads). A tree is always run whole.
   AttentionArgs args(int begin, int count, int head, int heads, float* out) {
-    AttentionArgs a;
-    a.kv = cache.geometry;
-    a.pool = cache.base();
-    a.block_bytes = cache.block_bytes;
-    a.page_offset = cache.page_offset;
-    a.block_table = cache.block_table.data();
+    AttentionArgs a = cache.args();
     a.q = q.data() + begin * stride() + head * p.head_dim;
     a.q_stride = stride();
     a.out = out;
@@ -235,8 +235,7 @@ TEST(Attention, SegmentsMergeToTheSameBits) {
         a.num_segments = (p.first_index + p.num_queries - 1) / kAttentionSegment + 1;
         const auto records = static_cast<size_t>(p.num_queries * p.group * a.num_segments);
         std::vector<float> partial(records * static_cast<size_t>(attention_record_floats(a.kv)) + 16, NAN);
-        a.partial =
-            partial.data() + (64 - reinterpret_cast<uintptr_t>(partial.data()) % 64) % 64 / sizeof(float);
+        a.partial = aligned(partial);
         const int32_t first = variant == 1 ? (p.first_index - p.window) / kAttentionSegment : 0;
         for (a.segment_end = a.num_segments; a.segment_end > first; a.segment_end = a.segment_begin) {
           a.segment_begin = std::max(first, a.segment_end - (variant == 0 ? 2 : 1));
@@ -272,12 +271,7 @@ TEST(Attention, HeadsTogetherHaveTheBitsOfHeadsAlone) {
         const auto slopes = random_floats(kKvHeads * kGroup, 9, 0.05f);
         for (int variant = 0; variant < 3; ++variant) {
           std::vector<float> alone(n, NAN), together(n, NAN), merged(n, NAN);
-          AttentionArgs a;
-          a.kv = cache.geometry;
-          a.pool = cache.base();
-          a.block_bytes = cache.block_bytes;
-          a.page_offset = cache.page_offset;
-          a.block_table = cache.block_table.data();
+          AttentionArgs a = cache.args();
           a.q = q.data();
           a.q_stride = a.out_stride = stride;
           a.num_queries = queries;
@@ -309,8 +303,7 @@ TEST(Attention, HeadsTogetherHaveTheBitsOfHeadsAlone) {
                                                          attention_record_floats(a.kv)) +
                                          16,
                                      NAN);
-          a.partial =
-              partial.data() + (64 - reinterpret_cast<uintptr_t>(partial.data()) % 64) % 64 / sizeof(float);
+          a.partial = aligned(partial);
           const int32_t first = variant == 1 ? (kFirst - a.window + 1) / kAttentionSegment : 0;
           for (int32_t s = first; s < a.num_segments; ++s) {
             a.segment_begin = s;

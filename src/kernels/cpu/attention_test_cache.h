@@ -41,6 +41,16 @@ struct TestCache {
   void store(const KernelTable& table, int token, const float* k, const float* v, int kv_head = 0) {
     table.kv_store(geometry, k, v, token % kKvBlockTokens, page(token, kv_head));
   }
+  // Where the keys and values are; everything else is the caller's to say.
+  AttentionArgs args() {
+    AttentionArgs a;
+    a.kv = geometry;
+    a.pool = base();
+    a.block_bytes = block_bytes;
+    a.page_offset = page_offset;
+    a.block_table = block_table.data();
+    return a;
+  }
 
  private:
   ReservedMemory storage_;

@@ -66,8 +66,8 @@ struct AttentionArgs {
   // Split over the keys, when `partial` is given: attention() leaves the sums of segments [segment_begin,
   // segment_end) there and does not touch `out`; attention_merge() of all segments then writes `out`, with
   // the bits of an unsplit call. Segments in front of every query's window may be left out.
-  float* partial = nullptr;  // [num_kv_heads][num_queries *
-                             // group][num_segments][attention_record_floats(kv)], 64-byte aligned
+  float* partial = nullptr;  // [num_kv_heads * num_queries * group][num_segments]
+                             // [attention_record_floats(kv)], 64-byte aligned
   int32_t num_segments = 0;  // ceil((index of the last visible key + 1) / kAttentionSegment)
   int32_t segment_begin = 0, segment_end = 0;
 };

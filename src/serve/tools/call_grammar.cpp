@@ -10,8 +10,8 @@ namespace {
 
 // Between two tokens of JSON; without a limit small models write spaces until their answer is cut.
 constexpr int kMaxWhitespace = 20;
-constexpr int kMaxListed =
-    64;  // calls in one list; XGrammar wants an end that it can see where there is no limit
+// Calls in one list; XGrammar wants an end that it can see where there is no limit.
+constexpr int kMaxListed = 64;
 
 // Builds XGrammar's description (https://xgrammar.mlc.ai/docs/tutorials/structural_tag) for one tokenizer.
 class CallGrammar {
