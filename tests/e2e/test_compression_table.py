@@ -1,7 +1,11 @@
-"""bench/compression.py keeps calibration and evaluation apart: no run of 50 characters in common, and one that is planted is found."""
+"""bench/compression.py keeps calibration and evaluation apart: no run of 50 characters in common, and one that is planted is found. A table
+that was stopped goes on, and its pieces add up."""
 import importlib.util
+import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -43,3 +47,65 @@ def test_each_row_is_a_command_of_the_program(turgo):
         if lite:
             done = turgo("lite", *lite, "no-such-model", "--work-dir", "no-such-folder", "--dry-run")
             assert done.returncode == 2 and "no such file" in done.stderr, (name, done.stderr)
+
+
+# Answers as the program would for tokens that are words; fails to compress to 2 bits, and to compare before `go` is there.
+STUB = """#!%s
+import json, os, pathlib, sys
+asked = sys.argv[1:]
+value = lambda flag: asked[asked.index(flag) + 1]
+if "--decode" in asked:
+    print(json.dumps({"text": " word" * len(value("--decode").split(","))}))
+elif asked[0] == "tokenize":
+    count = len(sys.stdin.read().split())
+    print(json.dumps({"token_ids": list(range(count)), "tokens": ["\\u0120word"] * count}))
+elif asked[0] == "lite":
+    if value("--w-bits") == "2":
+        sys.exit("2 bits are too few")
+    folder = pathlib.Path(value("--work-dir"))
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"x" * 7)
+elif asked[1] == "logits":
+    pathlib.Path(value("--output")).touch()
+else:
+    text = pathlib.Path(value("--text"))
+    if ".001." in text.name and not pathlib.Path("go").exists():
+        sys.exit("not yet")
+    assert all(pathlib.Path(m).exists() for m in asked[2:4])
+    count = len(text.read_text().split())
+    print(json.dumps({"mean_kl": count, "top1_agreement": ".001." in text.name, "num_tokens": count, "perplexity": 20.0, "reference_perplexity": 10.0}))
+with open("asked", "a") as f:
+    f.write(" ".join(asked[:2]) + "\\n")
+"""
+
+
+def test_a_stopped_table_goes_on_and_its_pieces_add_up(tmp_path):
+    stub = tmp_path / "turgo"
+    stub.write_text(STUB % sys.executable)
+    stub.chmod(0o755)
+    (tmp_path / "m.gguf").touch()
+    (tmp_path / "text.txt").write_text(" word" * 2500)
+
+    def run(*more):
+        done = subprocess.run([sys.executable, ROOT / "bench/compression.py", "m.gguf", "--work", "w", "--text", "text.txt", "--turgo", stub, "--jobs", "3",
+                               "--rows", "rtn_w4,awq_w4,rtn_w2,kv_8", *more], cwd=tmp_path, capture_output=True, text=True)
+        return done, [json.loads(line) for line in done.stdout.splitlines()]
+    first, rows = run()
+    assert first.returncode == 3 and rows == [] and "not yet" in first.stderr and "2 bits are too few" in first.stderr
+    # What a killed writer leaves: half a line.
+    with (tmp_path / "w/pieces.jsonl").open("a") as f:
+        f.write('\n{"model": "m.gg')
+    (tmp_path / "asked").unlink()
+    (tmp_path / "go").touch()
+    second, rows = run()
+    assert sorted(r["row"] for r in rows) == ["awq_w4", "kv_8", "rtn_w4"] and second.returncode == 3  # 2 bits are still missing
+    assert (tmp_path / "asked").read_text().splitlines() == 3 * ["eval kl"]  # only the second piece of each
+    for r in rows:
+        text = r["texts"]["text.txt"]
+        assert text["num_tokens"] == 2500 and text["mean_kl"] == pytest.approx((2048**2 + 452**2) / 2500) and text["perplexity"] == pytest.approx(20)
+        assert text["top1_agreement"] == pytest.approx(452 / 2500)
+        assert ("file_bytes" in r) == (r["row"] != "kv_8")
+    table = subprocess.run([sys.executable, ROOT / "bench/compression.py", "--table", tmp_path / "w/rows.jsonl"], capture_output=True, text=True).stdout
+    assert "| W4g64 AWQ | 20.00 (+100.0 %) | 1.76e+03 | 18.1 % | 0 | 0 |" in table and "10.000 in the caches' windows" in table
+    other, _ = run("--samples", "8")
+    assert other.returncode == 1 and "was begun with" in other.stderr
