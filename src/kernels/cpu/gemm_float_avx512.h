@@ -1,6 +1,7 @@
 // AVX-512: bf16 and f32 activations, 32 rows x T tokens, up to 12 tokens a tile.
 //   bf16 weights x bf16 activations   vdpbf16ps straight from the panel
-//   integer weights x bf16            a group's quants as exact bf16 integers, f32 sum, then the scale
+//   integer weights x bf16            quants as exact bf16 integers, f32 sum of the groups of one scale, then
+//                                     the scale
 //   f32, f16 weights x bf16           weights stay f32, activations are widened
 //   anything x f32                    weights exactly as dequantize_row gives them, FMA
 // Where a group must be unpacked it goes through a buffer in L1, so that the arithmetic is one template over
@@ -168,34 +169,58 @@ template <DType D>
   word_to_bf16<D, 7>(group, lookup, operand);
 }
 
-// sums += scale * dot - min * (sum of activations), for the whole group or half by half.
-template <int T>
-void scaled_dot(const uint8_t* operand, const uint8_t* record, const Scales& s, bool halves, bool has_min,
-                Sums& sums) {
-  const auto* group_sums = reinterpret_cast<const float*>(record + 64 * T);
-  int parts = halves ? 2 : 1;
-  for (int i = 0; i < parts; ++i) {
+// Groups of 32 k whose products are summed before they are scaled.
+template <DType D>
+constexpr int kScaledGroups = quant_format(D).groups;
+
+// The sum of token t's activations in half `half` of a group, or (kHalves false) in `groups` whole ones.
+template <bool kHalves>
+[[gnu::always_inline]] inline float activation_sum(const uint8_t* record, int tokens, int t, int groups,
+                                                   int half) {
+  const auto* at = reinterpret_cast<const float*>(record + 64 * tokens) + t;
+  if constexpr (kHalves) return at[half * tokens];
+  float sum = at[0] + at[tokens];
+  for (int g = 1; g < groups; ++g) {
+    at += kBF16GroupBytes / 4 * tokens;
+    sum += at[0] + at[tokens];
+  }
+  return sum;
+}
+
+// sums += scale * dot - min * (sum of activations), for groups that share a scale or half by half of one.
+template <int T, bool kHalves, bool kMin>
+void scaled_dot(const uint8_t* operand, const uint8_t* record, const Scales& s, int groups, Sums& sums) {
+#pragma GCC unroll 2
+  for (int i = 0; i < (kHalves ? 2 : 1); ++i) {
     __m512 acc[T][2];
 #pragma GCC unroll 12
     for (int t = 0; t < T; ++t) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
-    dot_pairs<T>(operand, record, i * 8, halves ? i * 8 + 8 : 16, acc);
+#pragma GCC unroll 1
+    for (int g = 0; g < groups; ++g)
+      dot_pairs<T>(operand + g * 2048, record + g * kBF16GroupBytes * T, i * 8, kHalves ? i * 8 + 8 : 16,
+                   acc);
 #pragma GCC unroll 12
     for (int t = 0; t < T; ++t) {
-      float x = halves ? group_sums[i * T + t] : group_sums[t] + group_sums[T + t];
+      float x = kMin ? activation_sum<kHalves>(record, T, t, groups, i) : 0.0f;
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
         __m512 sum = _mm512_fmadd_ps(acc[t][h], s.scale[i][h], _mm512_load_ps(sums.at[t] + 16 * h));
-        if (has_min) sum = _mm512_fnmadd_ps(s.min[i][h], _mm512_set1_ps(x), sum);
+        if constexpr (kMin) sum = _mm512_fnmadd_ps(s.min[i][h], _mm512_set1_ps(x), sum);
         _mm512_store_ps(sums.at[t] + 16 * h, sum);
       }
     }
   }
 }
 
-using ScaledDot = void (*)(const uint8_t*, const uint8_t*, const Scales&, bool, bool, Sums&);
-constexpr ScaledDot kScaledDot[kFloatTile] = {scaled_dot<1>, scaled_dot<2>,  scaled_dot<3>,  scaled_dot<4>,
-                                              scaled_dot<5>, scaled_dot<6>,  scaled_dot<7>,  scaled_dot<8>,
-                                              scaled_dot<9>, scaled_dot<10>, scaled_dot<11>, scaled_dot<12>};
+using ScaledDot = void (*)(const uint8_t*, const uint8_t*, const Scales&, int, Sums&);
+template <bool kHalves, bool kMin>
+constexpr ScaledDot kScaledDots[kFloatTile] = {
+    scaled_dot<1, kHalves, kMin>,  scaled_dot<2, kHalves, kMin>,  scaled_dot<3, kHalves, kMin>,
+    scaled_dot<4, kHalves, kMin>,  scaled_dot<5, kHalves, kMin>,  scaled_dot<6, kHalves, kMin>,
+    scaled_dot<7, kHalves, kMin>,  scaled_dot<8, kHalves, kMin>,  scaled_dot<9, kHalves, kMin>,
+    scaled_dot<10, kHalves, kMin>, scaled_dot<11, kHalves, kMin>, scaled_dot<12, kHalves, kMin>};
+template <DType D>
+constexpr const ScaledDot* kScaledDot = kScaledDots<quant_format(D).half_scales, quant_format(D).has_min>;
 
 // Calls body(index of the group, block, group) for the groups of a panel.
 template <DType D, class Body>
@@ -226,17 +251,19 @@ template <DType D, class Body>
 template <DType D>
 void tile_quants_bf16(int tokens, const uint8_t* panel, const uint8_t* tile, int64_t groups,
                       const TileOutput& out) {
-  constexpr QuantFormat f = quant_format(D);
+  constexpr int kGroups = kScaledGroups<D>;
   Bf16Lookup<D> lookup;
-  ScaledDot dot = kScaledDot[tokens - 1];
-  alignas(64) uint8_t operand[2048];
+  ScaledDot dot = kScaledDot<D>[tokens - 1];
+  alignas(64) uint8_t operands[kGroups][2048];
   Sums sums;
   clear(sums, tokens);
   for_groups<D>(panel, groups,
                 [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
-                  group_to_bf16<D>(group, lookup, operand);
+                  const int64_t i = g % kGroups;
+                  group_to_bf16<D>(group, lookup, operands[i]);
+                  if (i + 1 < kGroups) return;
                   Scales s = load_scales<D>(block, group);
-                  dot(operand, tile + g * kBF16GroupBytes * tokens, s, f.half_scales, f.has_min, sums);
+                  dot(operands[0], tile + (g - i) * kBF16GroupBytes * tokens, s, kGroups, sums);
                 });
   store_tile(sums, tokens, out);
 }
@@ -260,37 +287,35 @@ template <DType D>
 void token_quants_bf16(const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
   constexpr QuantFormat f = quant_format(D);
   const Bf16Lookup<D> lookup;
+  constexpr int kGroups = kScaledGroups<D>;
   __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  __m512 acc[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
   for_groups<D>(panel, groups,
                 [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
                   const uint8_t* record = tile + g * kBF16GroupBytes;
-                  const auto* group_sums = reinterpret_cast<const float*>(record + 64);
                   const Scales s = load_scales<D>(block, group);
-                  __m512 acc[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
                   auto add = [&](int i, float x) __attribute__((always_inline)) {
 #pragma GCC unroll 2
                     for (int h = 0; h < 2; ++h) {
                       sum[h] = _mm512_fmadd_ps(acc[h], s.scale[i][h], sum[h]);
                       if constexpr (f.has_min)
                         sum[h] = _mm512_fnmadd_ps(s.min[i][h], _mm512_set1_ps(x), sum[h]);
+                      acc[h] = _mm512_setzero_ps();
                     }
                   };
                   dot_word<D, 0>(group, lookup, record, acc);
                   dot_word<D, 1>(group, lookup, record, acc);
                   dot_word<D, 2>(group, lookup, record, acc);
                   dot_word<D, 3>(group, lookup, record, acc);
-                  if constexpr (f.half_scales) {
-                    add(0, group_sums[0]);
-                    acc[0] = acc[1] = _mm512_setzero_ps();
-                  }
+                  if constexpr (f.half_scales) add(0, activation_sum<true>(record, 1, 0, 1, 0));
                   dot_word<D, 4>(group, lookup, record, acc);
                   dot_word<D, 5>(group, lookup, record, acc);
                   dot_word<D, 6>(group, lookup, record, acc);
                   dot_word<D, 7>(group, lookup, record, acc);
                   if constexpr (f.half_scales) {
-                    add(1, group_sums[1]);
-                  } else {
-                    add(0, group_sums[0] + group_sums[1]);
+                    add(1, activation_sum<true>(record, 1, 0, 1, 1));
+                  } else if (g % kGroups == kGroups - 1) {
+                    add(0, activation_sum<false>(record - (kGroups - 1) * kBF16GroupBytes, 1, 0, kGroups, 0));
                   }
                 });
   store_tile_row(sum[0], sum[1], 0, out);
@@ -301,10 +326,11 @@ constexpr int kPieceGroups = 32, kPieceTiles = 24;
 
 template <DType D>
 void gemm_quants_bf16_wide(const GemmArgs& a) {
-  constexpr QuantFormat f = quant_format(D);
+  constexpr int kGroups = kScaledGroups<D>;
+  static_assert(kPieceGroups % kGroups == 0);
   const Bf16Lookup<D> lookup;
   alignas(64) uint8_t operands[kPieceGroups][2048];
-  Scales scales[kPieceGroups];
+  Scales scales[kPieceGroups / kGroups];
   Sums sums[kPieceTiles];
   const int64_t groups = a.weight.k / kGroupK, bytes = tile_bytes(a.precision, kFloatTile, a.weight.k);
   const int64_t panel_bytes = packed_panel_bytes(a.weight.dtype, a.weight.k);
@@ -325,8 +351,8 @@ void gemm_quants_bf16_wide(const GemmArgs& a) {
       auto multiply = [&](int64_t first, int64_t count) __attribute__((always_inline)) {
         for_tiles([&](int64_t t, int tokens, Sums& s) {
           const uint8_t* record = activations + t / kFloatTile * bytes + first * kBF16GroupBytes * tokens;
-          for (int64_t i = 0; i < count; ++i, record += kBF16GroupBytes * tokens)
-            kScaledDot[tokens - 1](operands[i], record, scales[i], f.half_scales, f.has_min, s);
+          for (int64_t i = 0; i < count; i += kGroups, record += kGroups * kBF16GroupBytes * tokens)
+            kScaledDot<D>[tokens - 1](operands[i], record, scales[i / kGroups], kGroups, s);
         });
       };
       for_groups<D>(panel, groups,
@@ -334,7 +360,7 @@ void gemm_quants_bf16_wide(const GemmArgs& a) {
                         __attribute__((always_inline)) {
                           const int64_t i = g % kPieceGroups;
                           group_to_bf16<D>(group, lookup, operands[i]);
-                          scales[i] = load_scales<D>(block, group);
+                          scales[i / kGroups] = load_scales<D>(block, group);
                           if (i + 1 == kPieceGroups || g + 1 == groups) multiply(g - i, i + 1);
                         });
       const int64_t row = p * kPanelRows, left = a.weight.n - row;
