@@ -15,8 +15,9 @@ struct EngineConfig {
   int32_t max_prefill_iters = 0;     // steps that a prompt may be cut into, whatever they take; 0 = any
   // Time budget: a step that also prefills takes at most so many times as long as its decodes alone. It aims
   // at a 99th percentile of a stream's gaps beside a long prompt under 3 times its usual gap: steps vary, and
-  // the stream's own steps grow meanwhile (1.9 gave 3.2 to 4.3 times on two busy cores). 0 = none.
-  double step_stretch = 1.6;
+  // the stream's own steps grow as long as the prompt is read, so that a tighter bound, which takes longer to
+  // read it, does not end lower (docs/performance.md). 0 = none.
+  double step_stretch = 2.0;
   double cache_max_entry_count = 0.8;  // share of the free memory, or > 1: number of blocks
   int32_t max_queue = 1024;            // requests waiting; beyond: Error{kResourceExhausted}
   int64_t max_queue_tokens = 4 << 20;  // and tokens waiting, unless nobody else waits
