@@ -1,6 +1,6 @@
-// AVX2 and AVX-VNNI: integer weights x int8 activations, up to 4 tokens a tile. One or two tokens take the
-// whole panel in one pass (4 vectors of 8 rows), three or four take it in two passes of 2 vectors, so that
-// the integer sums stay in the 16 registers.
+// AVX2 and AVX-VNNI: integer weights x int8 activations, up to 6 tokens a tile. One or two tokens take the
+// whole panel in one pass (4 vectors of 8 rows), more take it in two passes of 2 vectors: at most 12 integer
+// sums, 2 vectors of weights, 1 broadcast and 1 product in the 16 registers. The f32 sums live in L1.
 //
 // Without VNNI products are added in 16 bits as long as they fit (2 * quant * 127 per word): all 8 words for
 // quants to 15, 4 for 31, 2 for 63. Bytes (Q8_0) take |w| x sign(a, w): 2 * 128 * 127 = 32512 fits once.
@@ -11,13 +11,18 @@
 namespace turgo::avx2 {
 namespace {
 
-constexpr int kInt8Tile = 4;
+constexpr int kInt8Tile = 6;
 
 #ifdef __AVXVNNI__
 constexpr bool kVnni = true;
 #else
 constexpr bool kVnni = false;
 #endif
+
+// Left alone, the compiler reorders integer sums: it forms all products of a group first and spills them.
+[[gnu::always_inline]] inline void add_now(__m256i& sum) {
+  __asm__("" : "+x"(sum));
+}
 
 // Integer sums of T tokens x V vectors.
 template <DType D, int T, int V>
@@ -40,9 +45,11 @@ struct Dots {
       __m256i s = _mm256_xor_si256(w, _mm256_set1_epi8(static_cast<char>(0x80)));
       __m256i p = _mm256_maddubs_epi16(_mm256_abs_epi8(s), _mm256_sign_epi8(a, s));
       sum[t][v] = _mm256_add_epi32(sum[t][v], _mm256_madd_epi16(p, _mm256_set1_epi16(1)));
+      add_now(sum[t][v]);
     } else {
       __m256i p = _mm256_maddubs_epi16(w, a);
       part[t][v] = kFirst ? p : _mm256_add_epi16(part[t][v], p);
+      add_now(part[t][v]);
     }
 #endif
   }
@@ -50,7 +57,7 @@ struct Dots {
   // 16-bit sums to the 32-bit ones.
   [[gnu::always_inline]] inline void widen() {
     if constexpr (kWordsIn16 == 0) return;
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) {
@@ -65,7 +72,7 @@ struct Dots {
     __m256i w[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) w[v] = quants<D, kWord>(group, first_part + v);
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int t = 0; t < T; ++t) {
       __m256i a = broadcast32(record + (kWord * T + t) * 4);
 #pragma GCC unroll 4
@@ -96,7 +103,7 @@ template <DType D, int T, int V, int kHalf>
   const auto* scales = reinterpret_cast<const float*>(record + 32 * T);
   const auto* offsets = reinterpret_cast<const int32_t*>(record + 40 * T);
   D4 dots;
-#pragma GCC unroll 4
+#pragma GCC unroll 6
   for (int t = 0; t < T; ++t) {
     int32_t low = offsets[T + t], all = offsets[t];
     int32_t minus_sum = !f.half_scales ? all : kHalf == 0 ? low : all - low;
@@ -122,7 +129,7 @@ template <DType D, int T, int V, int kHalf>
 #pragma GCC unroll 4
   for (int v = 0; v < V; ++v) {
     Scales s = load_scales<D>(block, group, first_part + v);
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int t = 0; t < T; ++t) {
       __m256 scale = _mm256_mul_ps(s.scale[kHalf], _mm256_set1_ps(scales[t]));
       sums[t][v] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots.sum[t][v]), scale, sums[t][v]);
@@ -137,26 +144,27 @@ template <DType D, int T, int V, int kHalf>
   }
 }
 
-template <DType D, int T, int V>
+template <DType D, int T, int V, int kFirstPart>
 [[gnu::always_inline]] inline void pass_int8(const uint8_t* panel, const uint8_t* tile, int64_t groups,
-                                             int first_part, Sums& out) {
+                                             Sums& out) {
   __m256 sums[T][V];
-#pragma GCC unroll 4
+#pragma GCC unroll 6
   for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) sums[t][v] = _mm256_setzero_ps();
   }
-  for_groups<D>(panel, groups,
-                [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
-                  const uint8_t* record = tile + g * kInt8GroupBytes * T;
-                  add_part<D, T, V, 0>(block, group, record, first_part, sums);
-                  if constexpr (quant_format(D).half_scales)
-                    add_part<D, T, V, 1>(block, group, record, first_part, sums);
-                });
-#pragma GCC unroll 4
+  for_groups<D, kFirstPart == 0>(
+      panel,
+      groups, [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
+        const uint8_t* record = tile + g * kInt8GroupBytes * T;
+        add_part<D, T, V, 0>(block, group, record, kFirstPart, sums);
+        if constexpr (quant_format(D).half_scales)
+          add_part<D, T, V, 1>(block, group, record, kFirstPart, sums);
+      });
+#pragma GCC unroll 6
   for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) _mm256_store_ps(out.at[t] + 8 * (first_part + v), sums[t][v]);
+    for (int v = 0; v < V; ++v) _mm256_store_ps(out.at[t] + 8 * (kFirstPart + v), sums[t][v]);
   }
 }
 
@@ -164,14 +172,15 @@ template <DType D, int T>
 void tile_int8(const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
   constexpr int V = T <= 2 ? 4 : 2;
   Sums sums;
-  for (int part = 0; part < 4; part += V) pass_int8<D, T, V>(panel, tile, groups, part, sums);
+  pass_int8<D, T, V, 0>(panel, tile, groups, sums);
+  if constexpr (V == 2) pass_int8<D, T, V, 2>(panel, tile, groups, sums);
   store_tile(sums, T, out);
 }
 
 template <DType D>
 void gemm_int8(const GemmArgs& a) {
   static constexpr TileKernel kKernels[kInt8Tile] = {tile_int8<D, 1>, tile_int8<D, 2>, tile_int8<D, 3>,
-                                                     tile_int8<D, 4>};
+                                                     tile_int8<D, 4>, tile_int8<D, 5>, tile_int8<D, 6>};
   run_tile_kernels(a, kInt8Tile, kKernels);
 }
 

@@ -109,15 +109,16 @@ template <DType D>
   return s;
 }
 
-// Calls body(index of the group, block, group) for the groups of a panel.
-template <DType D, class Body>
+// Calls body(index of the group, block, group) for the groups of a panel. Of several passes over a panel the
+// first one prefetches.
+template <DType D, bool kPrefetch = true, class Body>
 [[gnu::always_inline]] inline void for_groups(const uint8_t* panel, int64_t groups, Body body) {
   constexpr QuantLayout l = quant_layout(D);
   for (int64_t b = 0; b < groups; b += l.groups_per_block, panel += l.block_bytes) {
     for (int g = 0; g < l.groups_per_block; ++g) {
       const uint8_t* group = panel + l.head_bytes + g * l.group_bytes;
-#pragma GCC unroll 1
-      for (int i = 0; i < l.group_bytes; i += 64) {
+#pragma GCC unroll 32
+      for (int i = 0; kPrefetch && i < l.group_bytes; i += 64) {
         _mm_prefetch(reinterpret_cast<const char*>(group + 8192 + i), _MM_HINT_T0);
       }
       body(b + g, panel, group);
