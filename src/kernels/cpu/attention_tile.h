@@ -26,7 +26,8 @@ namespace {
 
 // acc[r][c] += a[r] * values[c]
 template <class V, int R, int C>
-void add_products(typename V::F (&acc)[R][C], const float* a, int64_t lda, const typename V::F (&values)[C]) {
+[[gnu::always_inline]] inline void add_products(typename V::F (&acc)[R][C], const float* a, int64_t lda,
+                                                const typename V::F (&values)[C]) {
   TURGO_UNROLL for (int r = 0; r < R; ++r) {
     const auto x = V::set1(a[r * lda]);
     TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::fma(x, values[c], acc[r][c]);
@@ -38,8 +39,8 @@ template <class V>
 struct PanelF32 {
   static constexpr int kWords = 1;
   template <int R, int C>
-  static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
-                   int64_t column) {
+  [[gnu::always_inline]] static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda,
+                                          const std::byte* b, int64_t column) {
     typename V::F values[C];
     TURGO_UNROLL for (int c = 0; c < C; ++c) {
       values[c] = V::load(reinterpret_cast<const float*>(b) + column + c * V::kLanes);
@@ -54,8 +55,8 @@ template <class V, bool kHalf = false>
 struct PanelBf16 {
   static constexpr int kWords = V::kHasBf16Dot ? 1 : 2;
   template <int R, int C>
-  static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda, const std::byte* b,
-                   int64_t column) {
+  [[gnu::always_inline]] static void step(typename V::F (&acc)[R][C], const float* a, int64_t lda,
+                                          const std::byte* b, int64_t column) {
     typename V::I pairs[C];
     TURGO_UNROLL for (int c = 0; c < C; ++c) {
       pairs[c] = V::load_int(b + (column + c * V::kLanes) * 4);
@@ -88,7 +89,7 @@ struct Tile {
 };
 
 template <int kBytes>
-void prefetch_ahead(const std::byte* line, int64_t ahead) {
+[[gnu::always_inline]] inline void prefetch_ahead(const std::byte* line, int64_t ahead) {
   if (ahead == 0) return;
   for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(line + ahead + i);
 }
@@ -132,8 +133,8 @@ void multiply(const Tile& t, int64_t begin, int64_t end) {
 
 // acc[r][c] += the four bytes of u[c] times four factors of row r.
 template <class V, int R, int C>
-void add_integer_products(typename V::I (&acc)[R][C], const float* a, int64_t lda,
-                          const typename V::I (&u)[C]) {
+[[gnu::always_inline]] inline void add_integer_products(typename V::I (&acc)[R][C], const float* a,
+                                                        int64_t lda, const typename V::I (&u)[C]) {
   TURGO_UNROLL for (int r = 0; r < R; ++r) {
     if constexpr (V::kHasByteDot) {
       const auto q = V::set1_word(a + r * lda);
@@ -166,7 +167,7 @@ typename V::I to_factors(typename V::F x) {
 }
 
 template <class V, int R, int C>
-void clear_sums(typename V::I (&acc)[R][C]) {
+[[gnu::always_inline]] inline void clear_sums(typename V::I (&acc)[R][C]) {
   TURGO_UNROLL for (int r = 0; r < R; ++r) {
     TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::set1_int(0);
   }
@@ -174,7 +175,7 @@ void clear_sums(typename V::I (&acc)[R][C]) {
 
 // Between the passes over high and low bytes.
 template <class V, int R, int C>
-void raise_sums(typename V::I (&acc)[R][C]) {
+[[gnu::always_inline]] inline void raise_sums(typename V::I (&acc)[R][C]) {
   TURGO_UNROLL for (int r = 0; r < R; ++r) {
     TURGO_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = V::template shift_left<8>(acc[r][c]);
   }
