@@ -102,24 +102,28 @@ std::vector<float> shared(const std::vector<float>& values, const std::vector<in
   return out;
 }
 
-// Sum over the consumers of tr(dW H dW^T), dW = Q(W s) / s - W.
+// Sum over the consumers of tr(dW H dW^T), dW = Q(W s) / s - W; with max_rows > 0 an estimate from that many
+// rows of each, evenly spread.
 double smoothed_error(const ScaleGroup& group, const std::vector<float>& s, const QuantSpec& spec,
-                      const ErrorMeter& error, const TeamMath& math) {
+                      const ErrorMeter& error, const TeamMath& math, int64_t max_rows = 0) {
   double loss = 0;
+  const int max_code = spec.max_code();
+  const float* scale = s.data();
   for (const LinearMatrix* m : group.consumers) {
     const int64_t k = m->k, size = spec.group_of(k);
-    std::vector<float> delta(static_cast<size_t>(m->n * k));
-    math.for_each(m->n, [&](int64_t r) {
-      const float* w = m->weight.data() + r * k;
+    const int64_t stride = max_rows > 0 ? std::max<int64_t>(1, m->n / max_rows) : 1;
+    const int64_t rows = (m->n + stride - 1) / stride;
+    std::vector<float> delta(static_cast<size_t>(rows * k));
+    math.for_each(rows, [&](int64_t r) {
+      const float* w = m->weight.data() + r * stride * k;
       float* d = delta.data() + r * k;
-      for (int64_t j = 0; j < k; ++j) d[j] = w[j] * s[static_cast<size_t>(j)];
+      for (int64_t j = 0; j < k; ++j) d[j] = w[j] * scale[j];
       for (int64_t g = 0; g < k; g += size) {
         const GroupGrid grid = fit_grid(d + g, size, spec);
-        for (int64_t j = g; j < g + size; ++j)
-          d[j] = grid.decode(grid.encode(d[j], spec.max_code())) / s[static_cast<size_t>(j)] - w[j];
+        for (int64_t j = g; j < g + size; ++j) d[j] = grid.rounded(d[j], max_code) / scale[j] - w[j];
       }
     });
-    loss += error(delta, m->n);
+    loss += error(delta, rows) * static_cast<double>(m->n) / static_cast<double>(rows);
   }
   return loss;
 }
@@ -180,23 +184,26 @@ std::vector<AwqFold> smooth_layer(SourceLayer& layer, std::array<InputStats, kNu
     } else {
       const auto x = shared(input.absmean, group.share),
                  w = shared(weight_means(group.consumers, spec), group.share);
-      auto attempt = [&](int point, bool duo) {
-        if (point < 0 || point > o.grid_points) return false;
-        const float ratio = static_cast<float>(point) / static_cast<float>(o.grid_points);
-        std::vector<float> s = power_scale(x, w, ratio, duo);
-        const double loss = smoothed_error(group, s, spec, error, math);
-        if (loss >= fold.loss_after) return false;
-        fold.loss_after = loss;
-        fold.ratio = ratio;
-        best = std::move(s);
-        return true;
+      auto scale_of = [&](int point, bool duo) {
+        return power_scale(x, w, static_cast<float>(point) / static_cast<float>(o.grid_points), duo);
       };
       int best_point = 0;
       bool best_duo = false;
+      double least = INFINITY;
       for (bool duo : {false, true})
-        for (int point = duo ? 0 : 2; point <= o.grid_points; point += 2)
-          if (attempt(point, duo)) best_point = point, best_duo = duo;
-      for (int point : {best_point - 1, best_point + 1}) attempt(point, best_duo);
+        for (int point = duo ? 0 : 2; point <= o.grid_points; point += 2) {
+          const double loss = smoothed_error(group, scale_of(point, duo), spec, error, math, kSearchRows);
+          if (loss < least) least = loss, best_point = point, best_duo = duo;
+        }
+      for (int point : {best_point, best_point - 1, best_point + 1}) {
+        if (point < 0 || point > o.grid_points) continue;
+        std::vector<float> s = scale_of(point, best_duo);
+        const double loss = smoothed_error(group, s, spec, error, math);
+        if (loss >= fold.loss_after) continue;
+        fold.loss_after = loss;
+        fold.ratio = static_cast<float>(point) / static_cast<float>(o.grid_points);
+        best = std::move(s);
+      }
     }
     group.fold(best);
     for (LinearMatrix* m : group.consumers) multiply_columns(*m, best);
@@ -208,24 +215,31 @@ std::vector<AwqFold> smooth_layer(SourceLayer& layer, std::array<InputStats, kNu
 
 void clip_grids(const LinearMatrix& m, const InputStats& stats, QuantizedMatrix& out, const TeamMath& math) {
   const int64_t k = m.k, size = out.spec.group_of(k);
+  const int max_code = out.spec.max_code();
   constexpr int kSteps = 11;  // 1, 0.95 … 0.5
-  math.for_each(m.n, [&](int64_t r) {
-    std::vector<float> d(static_cast<size_t>(size));
+  constexpr int64_t kRows = 16;
+  std::vector<PackedMatrix> blocks;  // of H, on its diagonal
+  for (int64_t g = 0; g < k; g += size)
+    blocks.emplace_back(stats.h.data() + g * k + g, size, size, k, math.team());
+  math.for_each((m.n + kRows - 1) / kRows, [&](int64_t tile) {
+    const int64_t first = tile * kRows, rows = std::min(kRows, m.n - first);
+    std::vector<GroupGrid> grids(static_cast<size_t>(rows * kSteps));
+    std::vector<float> delta(static_cast<size_t>(rows * kSteps * size)), product(delta.size());
     for (int64_t g = 0; g < k; g += size) {
-      const float* w = m.weight.data() + r * k + g;
-      double best = INFINITY;
-      for (int step = 0; step < kSteps; ++step) {
-        const GroupGrid grid = fit_grid(w, size, out.spec, 1 - 0.05f * static_cast<float>(step));
-        for (int64_t j = 0; j < size; ++j)
-          d[static_cast<size_t>(j)] = grid.decode(grid.encode(w[j], out.spec.max_code())) - w[j];
-        double loss = 0;
-        for (int64_t i = 0; i < size; ++i) {
-          const float* row = stats.h.data() + (g + i) * k + g;
-          float sum = 0;
-          for (int64_t j = 0; j < size; ++j) sum += row[j] * d[static_cast<size_t>(j)];
-          loss += static_cast<double>(sum) * static_cast<double>(d[static_cast<size_t>(i)]);
+      for (int64_t i = 0; i < rows * kSteps; ++i) {
+        const float* w = m.weight.data() + (first + i / kSteps) * k + g;
+        float* d = delta.data() + i * size;
+        const GroupGrid grid = fit_grid(w, size, out.spec, 1 - 0.05f * static_cast<float>(i % kSteps));
+        for (int64_t j = 0; j < size; ++j) d[j] = grid.rounded(w[j], max_code) - w[j];
+        grids[static_cast<size_t>(i)] = grid;
+      }
+      math.multiply_alone(delta.data(), rows * kSteps, blocks[static_cast<size_t>(g / size)], product.data());
+      for (int64_t r = 0; r < rows; ++r) {
+        double best = INFINITY;
+        for (int64_t i = r * kSteps; i < (r + 1) * kSteps; ++i) {
+          const double loss = dot(delta.data() + i * size, product.data() + i * size, size);
+          if (loss < best) best = loss, out.grid(first + r, g / size) = grids[static_cast<size_t>(i)];
         }
-        if (loss < best) best = loss, out.grid(r, g / size) = grid;
       }
     }
   });

@@ -15,10 +15,12 @@
 
 namespace turgo {
 
+inline constexpr int64_t kSearchRows = 256;  // of each matrix, that choose among the points of the grid
+
 struct AwqOptions {
   bool scale = true, clip = true;
-  int grid_points =
-      20;  // ratios i / grid_points, 0 … 1: first every other one, then the best one's neighbours
+  // Ratios i / grid_points, 0 … 1: every other one on kSearchRows rows, the best and its neighbours on all.
+  int grid_points = 20;
   // LMDeploy's procedure instead of a search: s = absmax(x)^alpha / absmax(w)^(1 - alpha), no clip.
   bool lmdeploy_smoothing = false;
   float alpha = 0.5f;

@@ -146,16 +146,21 @@ double Compressor::operations(int64_t num_tokens) const {
                  width = l.intermediate_size;
     const double passes = recipe_.feeds_compressed() ? 2 : 1;
     total += passes * 2 * tokens * static_cast<double>(layer_weights(c, l));
-    const double inputs[4][2] = {{hidden, q + 2 * kv}, {q, hidden}, {hidden, 2 * width}, {width, hidden}};
-    for (auto [k, n] : inputs) {
+    const double inputs[4][3] = {
+        {hidden, q + 2 * kv, 3}, {q, hidden, 1}, {hidden, 2 * width, 2}, {width, hidden, 1}};
+    for (auto [k, n, matrices] : inputs) {
       const bool sampled = !recipe_.feeds_compressed() && k > static_cast<double>(kWideInput);
       total += tokens * k * (sampled ? 512 : k);  // the upper half of H
       const double columns = sampled ? static_cast<double>(kSampleRows) : k;
-      if (recipe_.method == Method::kAwq && recipe_.awq.scale) total += 25 * 2 * n * k * columns;
-      if (recipe_.method == Method::kSmoothQuant && n > q) total += 7 * 2 * n * k * columns;
+      const double error = 2 * n * k * columns * (sampled ? 1 : 0.6);  // of all rows: ErrorMeter
+      if (recipe_.method == Method::kAwq && recipe_.awq.scale)
+        total += (4 + 21 * std::min(1.0, kSearchRows * matrices / n)) * error;
+      if (recipe_.method == Method::kAwq && recipe_.awq.clip)
+        total += 22 * n * k * static_cast<double>(recipe_.spec.group_of(static_cast<int64_t>(k)));
+      if (recipe_.method == Method::kSmoothQuant && n > q) total += 7 * error;
       if (recipe_.method == Method::kGptq || recipe_.method == Method::kSparseGpt)
         total += n * k * k + 8 * k * k * k / 3;
-      total += 4 * n * k * columns;  // the report's errors
+      total += 2 * error;  // the report's
     }
   }
   return total;

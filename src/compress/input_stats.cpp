@@ -7,6 +7,7 @@ namespace turgo {
 namespace {
 
 constexpr int64_t kChunkTokens = 1024;
+constexpr int64_t kErrorBlock = 192;  // columns of H
 
 }  // namespace
 
@@ -84,22 +85,37 @@ ErrorMeter::ErrorMeter(const InputStats& stats, const TeamMath& math)
     : math_(math),
       sampled_(stats.sample_rows > 0),
       weight_(sampled_ ? static_cast<double>(stats.num_tokens) / static_cast<double>(stats.sample_rows) : 1),
-      with_(sampled_ ? stats.sample.data() : stats.h.data(), sampled_ ? stats.sample_rows : stats.k, stats.k,
-            math.team()) {}
+      k_(stats.k) {
+  if (sampled_) {
+    parts_.emplace_back(stats.sample.data(), stats.sample_rows, k_, math.team());
+    return;
+  }
+  for (int64_t begin = 0; begin < k_; begin += kErrorBlock) {
+    const int64_t end = std::min(begin + kErrorBlock, k_);
+    std::vector<float> rows(static_cast<size_t>((end - begin) * end));
+    for (int64_t j = begin; j < end; ++j) {
+      const float* from = stats.h.data() + j * k_;
+      float* to = rows.data() + (j - begin) * end;
+      for (int64_t i = 0; i < end; ++i) to[i] = i < begin ? 2 * from[i] : from[i];
+    }
+    parts_.emplace_back(rows.data(), end - begin, end, math.team());
+  }
+}
 
 double ErrorMeter::operator()(const std::vector<float>& delta, int64_t n) const {
-  const int64_t k = with_.weight().k, width = with_.weight().n;
-  std::vector<float> product(static_cast<size_t>(n * width));
-  math_.multiply(delta.data(), n, with_, product.data());
-  std::vector<double> rows(static_cast<size_t>(n));
-  math_.for_each(n, [&](int64_t r) {
-    const float *y = product.data() + r * width, *x = sampled_ ? y : delta.data() + r * k;
-    double sum = 0;
-    for (int64_t j = 0; j < width; ++j) sum += static_cast<double>(x[j]) * static_cast<double>(y[j]);
-    rows[static_cast<size_t>(r)] = sum;
-  });
+  std::vector<double> sums(static_cast<size_t>(n));
+  std::vector<float> product;
+  for (const PackedMatrix& part : parts_) {
+    const int64_t width = part.weight().n, begin = part.weight().k - width;
+    product.resize(static_cast<size_t>(n * width));
+    math_.multiply(delta.data(), k_, n, part, product.data());
+    math_.for_each(n, [&](int64_t r) {
+      const float* y = product.data() + r * width;
+      sums[static_cast<size_t>(r)] += dot(sampled_ ? y : delta.data() + r * k_ + begin, y, width);
+    });
+  }
   double total = 0;
-  for (double row : rows) total += row;
+  for (double sum : sums) total += sum;
   return total * weight_;
 }
 

@@ -60,7 +60,9 @@ class StatsCollector {
 };
 
 // tr(dW H dW^T): the squared error of a linear's outputs over all calibration tokens when its weights change
-// by dW [n][k]; from the sample where that is all there is.
+// by dW [n][k]; from the sample where that is all there is. H is symmetric, so that columns are multiplied
+// with the part of it above the diagonal, twice, and with blocks on the diagonal: little more than half the
+// work.
 class ErrorMeter {
  public:
   ErrorMeter(const InputStats& stats, const TeamMath& math);
@@ -70,7 +72,8 @@ class ErrorMeter {
   const TeamMath& math_;
   bool sampled_;
   double weight_;
-  PackedMatrix with_;
+  int64_t k_;
+  std::vector<PackedMatrix> parts_;  // columns [i * 192, …) of H, rows up to the block's end; or the sample
 };
 
 }  // namespace turgo

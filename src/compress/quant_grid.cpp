@@ -6,13 +6,17 @@
 namespace turgo {
 
 GroupGrid fit_grid(const float* w, int64_t n, const QuantSpec& spec, float shrink) {
-  float low = 0, high = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    low = std::min(low, w[i]);
-    high = std::max(high, w[i]);
-  }
-  low *= shrink;
-  high *= shrink;
+  constexpr int64_t kLanes = 8;
+  float lows[kLanes] = {}, highs[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int64_t l = 0; l < kLanes; ++l) {
+      lows[l] = std::min(lows[l], w[i + l]);
+      highs[l] = std::max(highs[l], w[i + l]);
+    }
+  for (; i < n; ++i) lows[0] = std::min(lows[0], w[i]), highs[0] = std::max(highs[0], w[i]);
+  const float low = *std::min_element(lows, lows + kLanes) * shrink,
+              high = *std::max_element(highs, highs + kLanes) * shrink;
   const auto top = static_cast<float>(spec.max_code());
   const float range = spec.symmetric ? 2 * std::max(-low, high) : high - low;
   GroupGrid grid;

@@ -31,7 +31,7 @@ double rounding_error(const SmoothGroup& group, const std::vector<float>& s, con
       energy[static_cast<size_t>(r)] = sum;
       const GroupGrid grid = fit_grid(d, m->k, kPerRow);
       for (int64_t j = 0; j < m->k; ++j)
-        d[j] = grid.decode(grid.encode(d[j], kPerRow.max_code())) / s[static_cast<size_t>(j)] - w[j];
+        d[j] = grid.rounded(d[j], kPerRow.max_code()) / s[static_cast<size_t>(j)] - w[j];
     });
     loss += error(delta, m->n);
     for (double e : energy) weight_energy += e;

@@ -31,12 +31,23 @@ void transpose(const float* x, int64_t rows, int64_t stride, int64_t begin, int6
 
 }  // namespace
 
-PackedMatrix::PackedMatrix(const float* rows, int64_t n, int64_t k, ThreadTeam& team)
+double dot(const float* x, const float* y, int64_t n) {
+  constexpr int64_t kLanes = 4;  // one chain of additions would bound the speed
+  double sum[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int64_t l = 0; l < kLanes; ++l)
+      sum[l] += static_cast<double>(x[i + l]) * static_cast<double>(y[i + l]);
+  for (; i < n; ++i) sum[0] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+PackedMatrix::PackedMatrix(const float* rows, int64_t n, int64_t k, int64_t stride, ThreadTeam& team)
     : data_(aligned_bytes(packed_bytes(DType::kF32, n, k))), weight_{DType::kF32, n, k, data_.get()} {
   std::byte* to = data_.get();
   team.run([&](int rank) {
     Range r = split_range(num_panels(n), team.size(), rank);
-    pack_weight(DType::kF32, rows, k * 4, n, k, r.begin, r.end, to);
+    pack_weight(DType::kF32, rows, stride * 4, n, k, r.begin, r.end, to);
   });
 }
 
@@ -47,13 +58,14 @@ void TeamMath::for_each(int64_t n, const std::function<void(int64_t)>& f) const 
   });
 }
 
-void TeamMath::multiply(const float* x, int64_t m, const PackedMatrix& b, float* y, bool accumulate) const {
+void TeamMath::multiply(const float* x, int64_t x_stride, int64_t m, const PackedMatrix& b, float* y) const {
   const PackedWeight& w = b.weight();
   auto activations = aligned_bytes(kernels_->activation_bytes(Precision::kF32, m, w.k));
   int64_t tile = kernels_->activation_tile(Precision::kF32);
   team_->run([&](int rank) {
     Range tiles = split_range((m + tile - 1) / tile, team_->size(), rank);
-    kernels_->pack_activations(Precision::kF32, x, w.k, m, w.k, tiles.begin, tiles.end, activations.get());
+    kernels_->pack_activations(Precision::kF32, x, x_stride, m, w.k, tiles.begin, tiles.end,
+                               activations.get());
     team_->barrier();
     Range panels = split_range(num_panels(w.n), team_->size(), rank);
     if (panels.begin == panels.end) return;
@@ -66,9 +78,24 @@ void TeamMath::multiply(const float* x, int64_t m, const PackedMatrix& b, float*
     args.panel_end = panels.end;
     args.y = y;
     args.y_stride = w.n;
-    args.accumulate = accumulate;
     kernels_->gemm(args);
   });
+}
+
+void TeamMath::multiply_alone(const float* x, int64_t m, const PackedMatrix& b, float* y) const {
+  const PackedWeight& w = b.weight();
+  auto activations = aligned_bytes(kernels_->activation_bytes(Precision::kF32, m, w.k));
+  const int64_t tile = kernels_->activation_tile(Precision::kF32);
+  kernels_->pack_activations(Precision::kF32, x, w.k, m, w.k, 0, (m + tile - 1) / tile, activations.get());
+  GemmArgs args;
+  args.weight = w;
+  args.precision = Precision::kF32;
+  args.activations = activations.get();
+  args.m = m;
+  args.panel_end = num_panels(w.n);
+  args.y = y;
+  args.y_stride = w.n;
+  kernels_->gemm(args);
 }
 
 void TeamMath::add_gram(const float* x, int64_t rows, int64_t k, float* gram, bool diagonal_only) const {

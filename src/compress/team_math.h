@@ -16,13 +16,19 @@ namespace turgo {
 // A row-major f32 matrix [n][k] in the kernels' packed form, to be multiplied with many others.
 class PackedMatrix {
  public:
-  PackedMatrix(const float* rows, int64_t n, int64_t k, ThreadTeam& team);
+  PackedMatrix(const float* rows, int64_t n, int64_t k, ThreadTeam& team)
+      : PackedMatrix(rows, n, k, k, team) {}
+  // Rows that lie `stride` numbers apart.
+  PackedMatrix(const float* rows, int64_t n, int64_t k, int64_t stride, ThreadTeam& team);
   const PackedWeight& weight() const { return weight_; }
 
  private:
   std::shared_ptr<std::byte> data_;
   PackedWeight weight_;
 };
+
+// The sum of x_i y_i, in double.
+double dot(const float* x, const float* y, int64_t n);
 
 class TeamMath {
  public:
@@ -36,8 +42,14 @@ class TeamMath {
   // f(i) for i in [0, n), each by one thread; f must not throw.
   void for_each(int64_t n, const std::function<void(int64_t)>& f) const;
 
-  // y[m][n] (+)= x[m][k] b[n][k]^T
-  void multiply(const float* x, int64_t m, const PackedMatrix& b, float* y, bool accumulate = false) const;
+  // y[m][n] = x[m][k] b[n][k]^T; rows of x lie `x_stride` numbers apart.
+  void multiply(const float* x, int64_t x_stride, int64_t m, const PackedMatrix& b, float* y) const;
+  void multiply(const float* x, int64_t m, const PackedMatrix& b, float* y) const {
+    multiply(x, b.weight().k, m, b, y);
+  }
+
+  // The same by the calling thread alone, for use inside for_each().
+  void multiply_alone(const float* x, int64_t m, const PackedMatrix& b, float* y) const;
 
   // gram[k][k] += x^T x for x [rows][k]. Only blocks on and above the diagonal are written; finish with
   // mirror(). `diagonal_only`: nothing but the blocks of 512 columns on the diagonal.

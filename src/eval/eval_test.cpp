@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "eval/kl_divergence.h"
 
@@ -53,6 +54,52 @@ TEST(Kl, EqualsTheFormulaByHand) {
 TEST(Kl, RefusesOtherVocabularies) {
   FakeLogits a({{0, 0}}), b({{0, 0, 0}});
   EXPECT_ANY_THROW(measure_kl(a, b, {}));
+}
+
+// Rows of 1,000 logits: whole blocks and a tail. Several models at once are what each is alone, and both are
+// the formula in double with the library's exp.
+TEST(Kl, SeveralModelsAtOnceEqualTheFormula) {
+  constexpr size_t kVocab = 1000;
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal(0, 4);
+  std::vector<std::vector<float>> rows[3];
+  for (auto& model : rows)
+    for (int r = 0; r < 5; ++r) {
+      model.emplace_back(kVocab);
+      for (float& x : model.back()) x = normal(random);
+    }
+  FakeLogits reference(rows[0]), a(rows[1]), b(rows[2]);
+  auto windows = cut_windows(std::vector<int32_t>{3, 999, 0, 500, 7}, 3, -1);
+  LogitsSource* const models[] = {&a, &b, &reference};
+  const std::vector<KlResult> all = measure_kl(models, reference, windows);
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[1].mean, measure_kl(b, reference, windows).mean);
+  EXPECT_EQ(all[2].mean, 0);
+  EXPECT_EQ(all[2].top1_agreement, 1);
+  EXPECT_EQ(all[0].num_scored, 3);
+  auto log_softmax = [](const std::vector<float>& row) {
+    std::vector<double> out;
+    double sum = 0;
+    for (float x : row) sum += std::exp(static_cast<double>(x));
+    for (float x : row) out.push_back(static_cast<double>(x) - std::log(sum));
+    return out;
+  };
+  double mean = 0;
+  for (size_t r = 0; r < 5; ++r) {
+    const auto p = log_softmax(rows[0][r]), q = log_softmax(rows[1][r]);
+    for (size_t v = 0; v < kVocab; ++v) mean += std::exp(p[v]) * (p[v] - q[v]) / 5;
+  }
+  EXPECT_NEAR(all[0].mean, mean, 1e-6 * mean);
+}
+
+TEST(Kl, ExponentialIsTheLibrarys) {
+  for (float x = 0; x > -90; x -= 0.0137f) {
+    const double wanted = x < -87 ? 0 : std::exp(static_cast<double>(x));
+    EXPECT_NEAR(static_cast<double>(exp_of_negative(x)), wanted, 3e-7 * wanted) << x;
+  }
+  EXPECT_EQ(exp_of_negative(0), 1);
+  EXPECT_EQ(exp_of_negative(-INFINITY), 0);
+  EXPECT_TRUE(std::isnan(exp_of_negative(NAN)));
 }
 
 }  // namespace

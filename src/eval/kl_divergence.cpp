@@ -42,19 +42,70 @@ class ModelLogits : public LogitsSource {
   std::shared_ptr<Pipeline> pipeline_;
 };
 
+// A row of the reference's logits, and what every comparison needs of it.
+struct ReferenceRow {
+  std::span<const float> logits;
+  double lse = 0;
+  size_t top = 0;  // the likeliest token
+};
+
 size_t argmax(std::span<const float> row) {
-  return static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());
+  return static_cast<size_t>(std::find(row.begin(), row.end(), max_of(row)) - row.begin());
 }
 
-double row_kl(std::span<const float> reference, double reference_lse, std::span<const float> model,
-              double model_lse) {
-  double kl = 0;
-  for (size_t v = 0; v < reference.size(); ++v) {
-    double log_p = static_cast<double>(reference[v]) - reference_lse;
-    kl += std::exp(log_p) * (log_p - (static_cast<double>(model[v]) - model_lse));
+double row_kl(const ReferenceRow& reference, std::span<const float> model, double model_lse) {
+  constexpr size_t kBlock = 256;
+  double difference[kBlock], kl = 0;
+  float p[kBlock];
+  for (size_t begin = 0; begin < model.size(); begin += kBlock) {
+    const size_t size = std::min(kBlock, model.size() - begin);
+    const float *x = reference.logits.data() + begin, *y = model.data() + begin;
+    for (size_t i = 0; i < size; ++i) {
+      const double log_p = static_cast<double>(x[i]) - reference.lse;
+      difference[i] = log_p - (static_cast<double>(y[i]) - model_lse);
+      p[i] = exp_of_negative(static_cast<float>(log_p));
+    }
+    for (size_t i = 0; i < size; ++i) kl += static_cast<double>(p[i]) * difference[i];
   }
   return kl;
 }
+
+// What one model's rows add up to.
+struct KlSums {
+  std::vector<double> kls;
+  double nll = 0, reference_nll = 0;
+  int64_t num_same = 0, num_scored = 0;
+
+  // `next`: the token behind the row, or -1 for the last of a window.
+  void add(const ReferenceRow& reference, std::span<const float> row, int32_t next) {
+    const double lse = log_sum_exp(row);
+    kls.push_back(row_kl(reference, row, lse));
+    num_same += reference.top == argmax(row);
+    if (next < 0) return;
+    const auto target = static_cast<size_t>(next);
+    nll += lse - static_cast<double>(row[target]);
+    reference_nll += reference.lse - static_cast<double>(reference.logits[target]);
+    ++num_scored;
+  }
+
+  KlResult result() && {
+    KlResult result;
+    result.num_rows = static_cast<int64_t>(kls.size());
+    result.num_scored = num_scored;
+    const auto count = static_cast<double>(std::max<size_t>(kls.size(), 1)),
+               scored = static_cast<double>(std::max<int64_t>(num_scored, 1));
+    for (double kl : kls) result.mean += kl / count;
+    std::sort(kls.begin(), kls.end());
+    if (!kls.empty()) {
+      result.p99 = kls[static_cast<size_t>(std::ceil(0.99 * count)) - 1];
+      result.max = kls.back();
+    }
+    result.top1_agreement = static_cast<double>(num_same) / count;
+    result.model_nll = nll / scored;
+    result.reference_nll = reference_nll / scored;
+    return result;
+  }
+};
 
 }  // namespace
 
@@ -66,47 +117,39 @@ std::unique_ptr<LogitsSource> model_logits(std::shared_ptr<Pipeline> pipeline) {
   return std::make_unique<ModelLogits>(std::move(pipeline));
 }
 
-KlResult measure_kl(LogitsSource& model, LogitsSource& reference, const std::vector<TokenWindow>& windows) {
-  if (model.vocab_size() != reference.vocab_size())
-    fail(ErrorCode::kInvalidArgument, "expected the same vocabulary, got {} entries and the reference's {}",
-         model.vocab_size(), reference.vocab_size());
-  auto vocab = static_cast<size_t>(model.vocab_size());
-  std::vector<double> kls;
-  std::vector<float> rows;  // the reference's, of one window
-  double model_nll = 0, reference_nll = 0;
-  int64_t num_same = 0, num_scored = 0;
+std::vector<KlResult> measure_kl(std::span<LogitsSource* const> models, LogitsSource& reference,
+                                 const std::vector<TokenWindow>& windows) {
+  for (const LogitsSource* model : models)
+    if (model->vocab_size() != reference.vocab_size())
+      fail(ErrorCode::kInvalidArgument, "expected the same vocabulary, got {} entries and the reference's {}",
+           model->vocab_size(), reference.vocab_size());
+  const auto vocab = static_cast<size_t>(reference.vocab_size());
+  std::vector<KlSums> sums(models.size());
+  std::vector<float> logits;  // the reference's, of one window
+  std::vector<ReferenceRow> rows;
   for (const TokenWindow& window : windows) {
-    rows.resize(static_cast<size_t>(window.num_tokens()) * vocab);
+    const auto num_tokens = static_cast<size_t>(window.num_tokens());
+    logits.resize(num_tokens * vocab);
+    rows.resize(num_tokens);
     reference.read(window, [&](int32_t i, std::span<const float> row) {
-      std::copy(row.begin(), row.end(),
-                rows.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(i) * vocab));
+      float* to = logits.data() + static_cast<size_t>(i) * vocab;
+      std::copy(row.begin(), row.end(), to);
+      rows[static_cast<size_t>(i)] = {{to, vocab}, log_sum_exp(row), argmax(row)};
     });
-    model.read(window, [&](int32_t i, std::span<const float> row) {
-      std::span<const float> wanted(rows.data() + static_cast<size_t>(i) * vocab, vocab);
-      double wanted_lse = log_sum_exp(wanted), lse = log_sum_exp(row);
-      kls.push_back(row_kl(wanted, wanted_lse, row, lse));
-      num_same += argmax(wanted) == argmax(row);
-      if (i + 1 >= window.num_tokens()) return;
-      auto target = static_cast<size_t>(window.token(i + 1));
-      model_nll += lse - static_cast<double>(row[target]);
-      reference_nll += wanted_lse - static_cast<double>(wanted[target]);
-      ++num_scored;
-    });
+    for (size_t m = 0; m < models.size(); ++m)
+      models[m]->read(window, [&](int32_t i, std::span<const float> row) {
+        sums[m].add(rows[static_cast<size_t>(i)], row,
+                    i + 1 < window.num_tokens() ? window.token(i + 1) : -1);
+      });
   }
-  KlResult result;
-  result.num_rows = static_cast<int64_t>(kls.size());
-  auto count = static_cast<double>(std::max<size_t>(kls.size(), 1)),
-       scored = static_cast<double>(std::max<int64_t>(num_scored, 1));
-  for (double kl : kls) result.mean += kl / count;
-  std::sort(kls.begin(), kls.end());
-  if (!kls.empty()) {
-    result.p99 = kls[static_cast<size_t>(std::ceil(0.99 * count)) - 1];
-    result.max = kls.back();
-  }
-  result.top1_agreement = static_cast<double>(num_same) / count;
-  result.model_nll = model_nll / scored;
-  result.reference_nll = reference_nll / scored;
-  return result;
+  std::vector<KlResult> results;
+  for (KlSums& s : sums) results.push_back(std::move(s).result());
+  return results;
+}
+
+KlResult measure_kl(LogitsSource& model, LogitsSource& reference, const std::vector<TokenWindow>& windows) {
+  LogitsSource* const models[] = {&model};
+  return measure_kl(models, reference, windows).front();
 }
 
 }  // namespace turgo

@@ -10,7 +10,7 @@
 namespace turgo {
 
 struct KlResult {
-  int64_t num_rows = 0;
+  int64_t num_rows = 0, num_scored = 0;
   double mean = 0, p99 = 0, max = 0;
   double top1_agreement = 0;                // share of rows with the same likeliest token
   double model_nll = 0, reference_nll = 0;  // mean over the scored tokens
@@ -29,6 +29,10 @@ class LogitsSource {
 std::unique_ptr<LogitsSource> open_npy_logits(const std::string& path);
 std::unique_ptr<LogitsSource> model_logits(std::shared_ptr<Pipeline> pipeline);
 
+// One result per model; the reference is read once for all of them. Throws Error{kInvalidArgument} where
+// vocabularies differ.
+std::vector<KlResult> measure_kl(std::span<LogitsSource* const> models, LogitsSource& reference,
+                                 const std::vector<TokenWindow>& windows);
 KlResult measure_kl(LogitsSource& model, LogitsSource& reference, const std::vector<TokenWindow>& windows);
 
 }  // namespace turgo

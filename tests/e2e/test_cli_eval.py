@@ -73,6 +73,19 @@ def test_kl(turgo, model, text_file, logits, tmp_path):
     assert both["mean_kl"] == pytest.approx(done["mean_kl"], rel=1e-6)
     same = json.loads(turgo("eval", "kl", model, reference, "--precision", "f32", *flags, check=0).stdout)
     assert abs(same["mean_kl"]) < 1e-12 and same["top1_agreement"] == 1
+    other = ["--also", model, "--json", "--ctx", CTX, "--text", text_file]
+    two = json.loads(turgo("eval", "kl", model, model, "--tokens", TOKENS, *other, "--reference-precision", "f32", check=0).stdout)
+    assert len(two) == 2 and two[0] == two[1] == {**both, "model": str(model)}  # one pass of the reference for both
+    # The pieces of a text add up to the whole, with a reference in a file too.
+    for source in (model, reference):
+        pieces = [json.loads(turgo("eval", "kl", model, source, "--reference-precision", "f32", "--skip-tokens", skip, "--tokens", count,
+                                   *other[2:], check=0).stdout) for skip, count in ((0, 2 * CTX), (2 * CTX, TOKENS - 2 * CTX))]
+        for key, weight in (("mean_kl", "num_tokens"), ("top1_agreement", "num_tokens")):
+            assert sum(p[key] * p[weight] for p in pieces) / TOKENS == pytest.approx(both[key], rel=1e-6)
+        scored = sum(p["num_scored_tokens"] for p in pieces)
+        assert scored == both["num_scored_tokens"] == TOKENS - 4
+        nll = sum(np.log(p["perplexity"]) * p["num_scored_tokens"] for p in pieces) / scored
+        assert np.exp(nll) == pytest.approx(both["perplexity"], rel=1e-6)
     short = turgo("eval", "kl", model, reference, "--text", text_file, "--ctx", CTX)
     assert short.returncode == 2 and "--tokens 200" in short.stderr
 

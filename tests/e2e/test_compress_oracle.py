@@ -76,6 +76,14 @@ def test_factor(tool, tmp_path, layer):
     assert np.max(np.abs(out["u"] - u)) <= 2e-4 * np.max(np.abs(u))
 
 
+@pytest.mark.parametrize("k", [64, 192, 200, 448])  # one block of H, one with a rest, several
+def test_error_is_the_outputs_square(tool, tmp_path, k):
+    rng = np.random.default_rng(k)
+    w, x = rng.standard_normal((24, k)).astype(np.float32), (rng.standard_normal((300, k)) + 0.3).astype(np.float32)
+    out, _ = run(tool, tmp_path, "error", (w, x), group=8)
+    assert out["error"].item() == pytest.approx(np.sum((x.astype(np.float64) @ w.astype(np.float64).T) ** 2), rel=1e-5)
+
+
 def test_clip_minimises_the_groups_error(tool, tmp_path, layer):
     w, x = layer
     out, _ = run(tool, tmp_path, "clip", layer, 3)

@@ -1,8 +1,9 @@
 // Runs one compression method on one matrix for the oracle tests:
 //   compress_matrix METHOD W.npy X.npy OUT BITS GROUP sym|asym [SPARSITY]
-// METHOD: rtn, clip, gptq, gptq_ordered, wanda, sparsegpt, magnitude, factor. W [n][k], X [tokens][k] f32.
-// Writes OUT.weight.npy (the matrix as it decodes), and of quantising methods OUT.codes.npy, OUT.scales.npy,
-// OUT.zeros.npy, all f32 [n][...]; `factor` writes U of the damped H to OUT.u.npy.
+// METHOD: rtn, clip, gptq, gptq_ordered, wanda, sparsegpt, magnitude, factor, error. W [n][k], X [tokens][k]
+// f32. Writes OUT.weight.npy (the matrix as it decodes), and of quantising methods OUT.codes.npy,
+// OUT.scales.npy, OUT.zeros.npy, all f32 [n][...]; `factor` writes U of the damped H to OUT.u.npy, `error`
+// tr(W H W^T) to OUT.error.npy.
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -64,6 +65,8 @@ int run(int argc, char** argv) {
   QuantizedMatrix q(m.n, m.k, spec);
   if (method == "factor") {
     write(out + ".u.npy", factor_hessian(stats, false, 0.01, math).u, k);
+  } else if (method == "error") {
+    write(out + ".error.npy", {static_cast<float>(ErrorMeter(stats, math)(m.weight, m.n))}, 1);
   } else if (method == "rtn" || method == "clip") {
     if (method == "clip") clip_grids(m, stats, q, math);
     round_matrix(m, q, method == "clip", math);
