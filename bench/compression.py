@@ -13,7 +13,7 @@ of such files, on any machine.
 
 Calibration text is the program's (tales) or the model's own; a text that shares a run of 50 characters with the tales is refused.
 --speeds prints the other table: tokens per second by format, rounds interleaved; the method does not matter to it.
-Weights are compared in f32 arithmetic with the source in f32 (W8A8: in int8, as it runs), windows of 512 tokens, a KV cache of
+Weights are compared in f32 arithmetic with the source in f32 (W8A8 in int8, FP8 in bf16, as they run), windows of 512 tokens, a KV cache of
 the arithmetic's own type; caches in windows of 2,048, in bf16.
 """
 import argparse
@@ -60,7 +60,7 @@ def shared_run(calibration: str, text: str, length: int = RUN) -> str:
 # The rows in the order of their weight.
 ORDER = [row for group in [[f"{method}_w{bits}" for method in ("rtn", "awq", "gptq")] for bits in (4, 3, 2)] + [["kv_8"], ["kv_84"], ["kv_4"]] + [
     [f"{method}_{sparsity}" for method in ("magnitude", "wanda", "sparsegpt")] for sparsity in ("0.5", "2of4")] + [
-    ["naive_w8a8", "smooth_w8a8"], ["lmdeploy_w4", "gptq_tales_w4"], ["lmdeploy_w3", "gptq_tales_w3"],
+    ["naive_w8a8", "smooth_w8a8", "fp8"], ["lmdeploy_w4", "gptq_tales_w4"], ["lmdeploy_w3", "gptq_tales_w3"],
     ["wanda_generated_0.5", "sparsegpt_tales_0.5"], ["wanda_generated_2of4", "sparsegpt_tales_2of4"]] for row in group]
 PIECE = 2048  # tokens
 
@@ -79,6 +79,7 @@ def rows():
     for key, label, command in [("naive", "W8A8 naive", ["rtn", "--w-bits", "8", "--w-group-size", "-1", "--w-sym", "--export", "compressed-tensors"]),
                                 ("smooth", "W8A8 SmoothQuant", ["smooth_quant"])]:
         table[f"{key}_w8a8"] = (label, command, ["--precision", "int8"])
+    table["fp8"] = ("FP8 (E4M3)", ["fp8"], ["--precision", "bf16"])
     for sparsity in ("0.5", "2:4"):
         for method, text in [("magnitude", ""), ("wanda", ""), ("wanda", "generated"), ("sparsegpt", ""), ("sparsegpt", "tales")]:
             label = f"{'50 %' if sparsity == '0.5' else sparsity} {method}" + {"": "", "tales": ", on tales", "generated": ", own text"}[text]
@@ -219,7 +220,7 @@ class Bench:
         clock = result.with_name(row + ".json")
         spent = json.loads(clock.read_text()) if clock.exists() else {"seconds": 0, "cpu_seconds": 0}
         clock.write_text(json.dumps({"seconds": None, "cpu_seconds": None}))  # what a killed run has spent, nobody knows
-        samples = ["--calib-samples", self.args.samples, "--calib-seqlen", 512] if lite[0] != "rtn" else []
+        samples = ["--calib-samples", self.args.samples, "--calib-seqlen", 512] if lite[0] not in ("rtn", "fp8") else []
         start = time.monotonic()
         try:
             seconds, cpu, peak, _ = self.programs.run([self.args.turgo, "lite", *lite, model, "--work-dir", result, "--force", "--no-check",
@@ -353,7 +354,7 @@ def render_model(done):
 
 FORMATS = {"W4g64": ["--w-bits", "4", "--w-group-size", "64"], "W3g64": ["--w-bits", "3", "--w-group-size", "64", "--export", "gptq"],
            "W2g64": ["--w-bits", "2", "--w-group-size", "64", "--export", "gptq"],
-           "W8A8": ["--w-bits", "8", "--w-group-size", "-1", "--w-sym", "--export", "compressed-tensors"]}
+           "W8A8": ["--w-bits", "8", "--w-group-size", "-1", "--w-sym", "--export", "compressed-tensors"], "FP8": None}
 
 
 def speeds(model, args):
@@ -366,9 +367,9 @@ def speeds(model, args):
     for name, flags in FORMATS.items():
         folder = args.work / name
         if not folder.exists():
-            run([args.turgo, "lite", "rtn", model, *flags, "--work-dir", folder, "--no-check"])
+            run([args.turgo, "lite", *(["rtn", model, *flags] if flags else ["fp8", model]), "--work-dir", folder, "--no-check"])
         sides[name] = [folder]
-        if name != "W8A8":
+        if name not in ("W8A8", "FP8"):
             sides[f"{name}, bf16 activations"] = [folder, "--precision", "bf16"]
     for kind in ("bf16", "int8", "k8v4", "int4"):
         sides[f"source, {kind} cache, after 2,048"] = [model, "--kv-type", kind]

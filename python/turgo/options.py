@@ -21,7 +21,7 @@ class EngineOptions:
     num_tokens_per_iter: tokens of a step in which answers are running too (0 to 65536; default: so many that it takes at most twice as long as without a prompt)
     max_prefill_iters: steps that a prompt may be cut into, whatever they take (0 to 65536; default: any number)
     session_ttl: seconds after which an idle session is forgotten; 0: never (0 to 1000000000; default: 0)
-    model_format: checked against what the files are (one of '', 'hf', 'gguf', 'llama', 'awq', 'gptq', 'compressed-tensors', 'smooth_quant'; default: seen from the files)
+    model_format: checked against what the files are (one of '', 'hf', 'gguf', 'llama', 'awq', 'gptq', 'compressed-tensors', 'smooth_quant', 'fp8'; default: seen from the files)
     quant_policy: KV cache: 0 bf16, 8 int8, 84 int8 keys with 4-bit values, 4 int4; 16 and 32: bf16 and f32 (0 to 84; default: 0)
     tp: ranks that share the model; on a CPU each computes on cores of its own (1 to 1024; default: 1)
     rope_scaling_factor: stretch the positions by this factor; 0: as trained (0 to 1024; default: 0)

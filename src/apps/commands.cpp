@@ -23,6 +23,7 @@ Command lite_rtn_command();
 Command lite_auto_awq_command();
 Command lite_auto_gptq_command();
 Command lite_smooth_quant_command();
+Command lite_fp8_command();
 Command lite_prune_command();
 Command lite_calibrate_command();
 Command lite_kv_qparams_command();
@@ -52,6 +53,7 @@ std::vector<Command> all_commands() {
                             lite_auto_awq_command,
                             lite_auto_gptq_command,
                             lite_smooth_quant_command,
+                            lite_fp8_command,
                             lite_prune_command,
                             lite_calibrate_command,
                             lite_kv_qparams_command,

@@ -156,6 +156,21 @@ int run_smooth(const LiteFlags& o) {
   return finish(o, std::move(job));
 }
 
+// No calibration: the scale of a row is its largest weight's, and that of a token is found when it comes.
+void fill_fp8(LiteFlags& o, OptionList& list) {
+  add_common(o, list);
+  o.export_format = "compressed-tensors";
+  list.add("export", &o.export_format, "file format of the result")
+      .choices({"compressed-tensors", "smooth_quant"})
+      .label("FORMAT");
+}
+int run_fp8(const LiteFlags& o) {
+  CompressionJob job = job_of(o, Method::kRtn);
+  job.recipe.spec = {8, -1, true, true};
+  job.format.dense = DType::kBF16;  // as the scales: peers hold them in the model's type
+  return finish(o, std::move(job));
+}
+
 void fill_prune(LiteFlags& o, OptionList& list) {
   add_common(o, list);
   list_options(o.calibration, list, "tales; sparsegpt: generated");
@@ -202,6 +217,9 @@ Command lite_auto_gptq_command() {
 Command lite_smooth_quant_command() {
   return make_command("lite smooth_quant", "Quantise weights and activations to 8 bits (W8A8)", fill_smooth,
                       run_smooth);
+}
+Command lite_fp8_command() {
+  return make_command("lite fp8", "Round weights to 8-bit floats (E4M3)", fill_fp8, run_fp8);
 }
 Command lite_prune_command() {
   return make_command("lite prune", "Set weights to zero, or remove neurons", fill_prune, run_prune);

@@ -57,6 +57,7 @@ Json identity_of(const CompressionJob& job, const SourceModel& source, const Cal
           {"bits", r.spec.bits},
           {"group_size", r.spec.group_size},
           {"symmetric", r.spec.symmetric},
+          {"e4m3", r.spec.e4m3},
           {"awq", {r.awq.scale, r.awq.clip, r.awq.grid_points, r.awq.lmdeploy_smoothing, r.awq.alpha}},
           {"gptq", {r.gptq.act_order, r.gptq.damping, r.gptq.clip}},
           {"sparsity", {r.sparsity.ratio, r.sparsity.n, r.sparsity.m}},
@@ -254,6 +255,7 @@ CompressionReport run_compression(CompressionJob job) {
   CompressionReport report;
   report.json = {{"method", method_name(job.recipe.method)},
                  {"bits", job.recipe.quantize ? Json(job.recipe.spec.bits) : Json(nullptr)},
+                 {"numbers", job.recipe.spec.e4m3 ? "float8_e4m3fn" : "int"},
                  {"group_size", job.recipe.quantize ? Json(job.recipe.spec.group_size) : Json(nullptr)},
                  {"calibration_tokens", samples.num_tokens},
                  {"seconds", seconds_since(start)},

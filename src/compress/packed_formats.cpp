@@ -99,20 +99,21 @@ void add_pack_quantized(const std::string& name, const QuantizedMatrix& q, std::
   out.push_back(tensor_of(name + ".weight_zero_point", DType::kI32, Shape{zero_words, groups}, zeros));
 }
 
-void add_int8(const std::string& name, const char* scale_name, const QuantizedMatrix& q,
-              std::vector<OutputTensor>& out) {
-  std::vector<int8_t> weight(q.codes.size());
+void add_bytes(const std::string& name, const char* scale_name, const QuantizedMatrix& q, DType scale_type,
+               std::vector<OutputTensor>& out) {
+  std::vector<uint8_t> weight(q.codes.size());
   std::vector<float> scales(static_cast<size_t>(q.n));
   for (int64_t r = 0; r < q.n; ++r) {
     const GroupGrid& grid = q.grid(r, 0);
     scales[static_cast<size_t>(r)] = grid.scale;
     for (int64_t j = 0; j < q.k; ++j) {
       const auto at = static_cast<size_t>(r * q.k + j);
-      weight[at] = static_cast<int8_t>(int32_t{q.codes[at]} - grid.zero);
+      weight[at] = static_cast<uint8_t>(int32_t{q.codes[at]} - grid.zero);
     }
   }
-  out.push_back(tensor_of(name + ".weight", DType::kI8, Shape{q.n, q.k}, weight));
-  out.push_back(tensor_of(name + scale_name, DType::kF32, Shape{q.n, 1}, scales));
+  out.push_back(
+      tensor_of(name + ".weight", q.spec.e4m3 ? DType::kF8E4M3 : DType::kI8, Shape{q.n, q.k}, weight));
+  out.push_back(dense_tensor(name + scale_name, scales.data(), Shape{q.n, 1}, scale_type));
 }
 
 bool is_w8a8(const QuantSpec& spec) {
@@ -163,13 +164,13 @@ std::vector<OutputTensor> quantized_tensors(const LinearMatrix& m, const Quantiz
       break;
     case FolderFormat::kCompressedTensors:
       if (is_w8a8(q.spec)) {
-        add_int8(m.name, ".weight_scale", q, out);
+        add_bytes(m.name, ".weight_scale", q, q.spec.e4m3 ? DType::kBF16 : DType::kF32, out);
       } else {
         add_pack_quantized(m.name, q, out);
       }
       break;
     case FolderFormat::kSmoothQuant:
-      add_int8(m.name, ".scale", q, out);
+      add_bytes(m.name, ".scale", q, DType::kF32, out);
       break;
     case FolderFormat::kDense: {
       std::vector<float> weight(static_cast<size_t>(q.n * q.k));
@@ -194,8 +195,9 @@ Json quantization_config(FolderFormat format, const QuantSpec& spec, bool act_or
               {"pack_dtype", "int32"}};
     case FolderFormat::kCompressedTensors: {
       const bool w8a8 = is_w8a8(spec);
+      const char* type = spec.e4m3 ? "float" : "int";
       Json weights = {{"num_bits", spec.bits},
-                      {"type", "int"},
+                      {"type", type},
                       {"symmetric", spec.symmetric},
                       {"strategy", spec.group_size < 0 ? "channel" : "group"},
                       {"dynamic", false}};
@@ -203,8 +205,8 @@ Json quantization_config(FolderFormat format, const QuantSpec& spec, bool act_or
       Json inputs = nullptr;
       if (w8a8)
         inputs = {
-            {"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "token"}, {"dynamic", true}};
-      const char* name = w8a8 ? "int-quantized" : "pack-quantized";
+            {"num_bits", 8}, {"type", type}, {"symmetric", true}, {"strategy", "token"}, {"dynamic", true}};
+      const char* name = spec.e4m3 ? "float-quantized" : w8a8 ? "int-quantized" : "pack-quantized";
       Json group = {
           {"targets", {"Linear"}}, {"format", name}, {"weights", weights}, {"input_activations", inputs}};
       return {{"quant_method", "compressed-tensors"},
@@ -215,7 +217,7 @@ Json quantization_config(FolderFormat format, const QuantSpec& spec, bool act_or
               {"kv_cache_scheme", nullptr}};
     }
     case FolderFormat::kSmoothQuant:
-      return {{"quant_method", "smooth_quant"}, {"quant_dtype", "int8"}};
+      return {{"quant_method", "smooth_quant"}, {"quant_dtype", spec.e4m3 ? "float8_e4m3fn" : "int8"}};
     case FolderFormat::kDense:
       break;
   }

@@ -10,6 +10,7 @@
 //     pack-quantized    where asymmetric weight_zero_point i32 [n b/32, k/g] packed along n; 4 and 8 bits
 //   int-quantized       weight i8 [n, k], weight_scale f32 [n, 1]: W8A8 (LMDeploy's smooth_quant calls it
 //   scale)
+//   float-quantized     weight e4m3 [n, k], weight_scale bf16 [n, 1] (smooth_quant: scale f32)
 #pragma once
 
 #include <cstddef>

@@ -17,6 +17,7 @@ GroupGrid fit_grid(const float* w, int64_t n, const QuantSpec& spec, float shrin
   for (; i < n; ++i) lows[0] = std::min(lows[0], w[i]), highs[0] = std::max(highs[0], w[i]);
   const float low = *std::min_element(lows, lows + kLanes) * shrink,
               high = *std::max_element(highs, highs + kLanes) * shrink;
+  if (spec.e4m3) return {to_f32(to_bf16(std::max(std::max(-low, high) / kE4m3Max, 0x1p-100f))), 0};
   const auto top = static_cast<float>(spec.max_code());
   const float range = spec.symmetric ? 2 * std::max(-low, high) : high - low;
   GroupGrid grid;
@@ -41,8 +42,10 @@ void QuantizedMatrix::decode_row(int64_t row, float* out) const {
   const int64_t size = spec.group_of(k);
   for (int64_t g = 0; g < spec.groups(k); ++g) {
     const GroupGrid& one = grid(row, g);
-    for (int64_t j = g * size; j < (g + 1) * size; ++j)
-      out[j] = one.decode(codes[static_cast<size_t>(row * k + j)]);
+    for (int64_t j = g * size; j < (g + 1) * size; ++j) {
+      const uint8_t code = codes[static_cast<size_t>(row * k + j)];
+      out[j] = spec.e4m3 ? one.scale * to_f32(e4m3{code}) : one.decode(code);
+    }
   }
 }
 
@@ -53,7 +56,8 @@ void quantize_row_to_nearest(const float* w, int64_t row, QuantizedMatrix& out, 
     if (!keep_grids) grid = fit_grid(w + g * size, size, out.spec);
     for (int64_t j = g * size; j < (g + 1) * size; ++j)
       out.codes[static_cast<size_t>(row * out.k + j)] =
-          static_cast<uint8_t>(grid.encode(w[j], out.spec.max_code()));
+          out.spec.e4m3 ? to_e4m3(w[j] / grid.scale).bits
+                        : static_cast<uint8_t>(grid.encode(w[j], out.spec.max_code()));
   }
 }
 

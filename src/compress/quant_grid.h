@@ -3,6 +3,7 @@
 // Scales are rounded to f16 before codes are chosen, so that what is optimised is what is stored.
 //   symmetric   scale = 2 max|w| / (2^bits - 1), zero = 2^(bits - 1)        (GPTQ, compressed-tensors)
 //   asymmetric  scale = (max - min) / (2^bits - 1) over a range that holds 0, zero = round(-min / scale)
+// Or floats of 8 bits (e4m3) with a scale of max|w| / 448 in bf16: the code is the float's byte, zero is 0.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +17,7 @@ struct QuantSpec {
   int bits = 4;
   int64_t group_size = 128;  // along k; -1: one group per row
   bool symmetric = false;
+  bool e4m3 = false;  // 8 bits, symmetric
 
   int64_t group_of(int64_t k) const { return group_size < 0 ? k : group_size; }
   int64_t groups(int64_t k) const { return k / group_of(k); }

@@ -38,6 +38,48 @@ TEST(DType, RoundsHalfToEven) {
   EXPECT_TRUE(std::isnan(to_f32(to_bf16(NAN))));
 }
 
+// The format written out: sign, exponent of bias 7, three bits of mantissa.
+float e4m3_by_definition(int code) {
+  const int exponent = code >> 3 & 15, mantissa = code & 7;
+  if ((code & 0x7f) == 0x7f) return NAN;
+  const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                                        : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
+  return code & 0x80 ? -magnitude : magnitude;
+}
+
+TEST(DType, E4m3KnowsItsCodes) {
+  for (int code = 0; code < 256; ++code) {
+    const e4m3 x{static_cast<uint8_t>(code)};
+    const float want = e4m3_by_definition(code);
+    if (std::isnan(want)) {
+      EXPECT_TRUE(std::isnan(to_f32(x))) << code;
+      EXPECT_TRUE(std::isnan(to_f32(to_e4m3(want)))) << code;
+      continue;
+    }
+    EXPECT_EQ(std::bit_cast<uint32_t>(to_f32(x)), std::bit_cast<uint32_t>(want)) << code;
+    EXPECT_EQ(to_e4m3(want).bits, code);
+  }
+}
+
+// Between every two neighbours: the middle goes to the even code, all else to the nearer one.
+TEST(DType, E4m3RoundsHalfToEvenAndSaturates) {
+  for (int code = 0; code < 0x7e; ++code) {
+    const float low = e4m3_by_definition(code), high = e4m3_by_definition(code + 1);
+    const float middle = (low + high) / 2;
+    for (int sign : {0, 0x80}) {
+      auto rounded = [&](float x) { return to_e4m3(sign ? -x : x).bits; };
+      EXPECT_EQ(rounded(middle), sign | (code % 2 ? code + 1 : code)) << code;
+      EXPECT_EQ(rounded(std::nextafter(middle, 0.0f)), sign | code) << code;
+      EXPECT_EQ(rounded(std::nextafter(middle, 1e9f)), sign | (code + 1)) << code;
+    }
+  }
+  for (float x : {448.0f, 449.0f, 464.0f, 480.0f, 1e30f, INFINITY}) {
+    EXPECT_EQ(to_e4m3(x).bits, 0x7e) << x;
+    EXPECT_EQ(to_e4m3(-x).bits, 0xfe) << x;
+  }
+  for (float x : {1e-45f, 1e-38f, 0x1p-10f}) EXPECT_EQ(to_e4m3(-x).bits, 0x80) << x;
+}
+
 TEST(Quote, KeepsTextAndHidesControlBytes) {
   EXPECT_EQ(quote("a\x1b[31m\xff é"), "'a?[31m? é'");
   EXPECT_EQ(quote("ééé", 3), "'é…'");  // never cuts inside a character

@@ -72,7 +72,8 @@ class ModelFile {
     return folder_;
   }  // where companions are looked for: "" never, "." possible
   uint64_t total_bytes() const;  // of all mapped files
-  // What a folder's linears are quantised by: "awq", "gptq", "compressed-tensors", "smooth_quant", or "".
+  // What a folder's linears are quantised by: "awq", "gptq", "compressed-tensors", "smooth_quant", "fp8"
+  // or "".
   const std::string& quantization() const { return quantization_; }
 
   std::span<const RawTensor> tensors() const { return tensors_; }

@@ -1,6 +1,7 @@
 #include "io/packed_linear.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -15,14 +16,15 @@
 namespace turgo {
 namespace {
 
-enum class Method : uint8_t { kNone, kAwq, kGptq, kCompressedTensors, kSmoothQuant };
+enum class Method : uint8_t { kNone, kAwq, kGptq, kCompressedTensors, kSmoothQuant, kFp8 };
 
 // Where a code lies among the words of its tensor.
 enum class CodeOrder : uint8_t {
-  kAwq,   // [k][n / 8], eight rows to a word, interleaved
-  kGptq,  // [k bits / 32][n], fields run along k
-  kRows,  // [n][k bits / 32], fields run along k
-  kBytes  // i8 [n][k]
+  kAwq,    // [k][n / 8], eight rows to a word, interleaved
+  kGptq,   // [k bits / 32][n], fields run along k
+  kRows,   // [n][k bits / 32], fields run along k
+  kBytes,  // i8 [n][k]
+  kFloats  // e4m3 [n][k]
 };
 
 constexpr int kAwqShift[8] = {0, 16, 4, 20, 8, 24, 12, 28};  // of row 8 c + i in word c
@@ -53,12 +55,13 @@ float float_at(const RawTensor& t, int64_t i) {
   return t.dtype == DType::kF16 ? to_f32(f16{half}) : to_f32(bf16{half});
 }
 
-// One linear: w[r][j] = scale[r][g] (code[r][j] - zero[r][g]), g = group_of[j].
+// One linear: w[r][j] = scale[r / row_block][g] (code[r][j] - zero[r][g]), g = group_of[j].
 struct PackedLinear final : RowReader {
   CodeOrder order = CodeOrder::kRows;
   bool gptq_v1 = false;  // stores zero - 1
   int bits = 4;
   int64_t n = 0, k = 0, num_groups = 0, group_size = 0;
+  int64_t row_block = 1;  // rows that share their scales: more than one for e4m3 only
   const RawTensor *codes = nullptr, *scales = nullptr, *zeros = nullptr;  // zeros: null means 2^(bits - 1)
   std::vector<int32_t> group_of;                                          // [k], empty: j / group_size
   std::vector<int32_t> columns;                                           // as RowReader says
@@ -70,8 +73,8 @@ struct PackedLinear final : RowReader {
 
   float scale(int64_t r, int64_t g) const {
     if (scales->shape.numel() == 1) return float_at(*scales, 0);
-    const bool by_row = order == CodeOrder::kRows || order == CodeOrder::kBytes;
-    return float_at(*scales, by_row ? r * num_groups + g : g * n + r);
+    const bool by_group = order == CodeOrder::kAwq || order == CodeOrder::kGptq;
+    return float_at(*scales, by_group ? g * n + r : r / row_block * num_groups + g);
   }
   int32_t zero(int64_t r, int64_t g) const;
   void read_codes(int64_t r, uint8_t* out) const;
@@ -111,6 +114,9 @@ void PackedLinear::read_codes(int64_t r, uint8_t* out) const {
       case CodeOrder::kBytes:
         out[j] = static_cast<uint8_t>(codes->bytes[static_cast<size_t>(r * k + j)]) ^ 0x80;
         break;
+      case CodeOrder::kFloats:
+        out[j] = static_cast<uint8_t>(codes->bytes[static_cast<size_t>(r * k + j)]);
+        break;
     }
   }
 }
@@ -123,7 +129,9 @@ void PackedLinear::read(int64_t begin, int64_t count, std::byte* out) const {
     if (dtype == DType::kF32) {
       for (int64_t j = 0; j < k; ++j) {
         const int64_t g = group(j);
-        const float w = scale(r, g) * static_cast<float>(row[static_cast<size_t>(j)] - zero(r, g));
+        const uint8_t code = row[static_cast<size_t>(j)];
+        const float w = scale(r, g) * (order == CodeOrder::kFloats ? to_f32(e4m3{code})
+                                                                   : static_cast<float>(code - zero(r, g)));
         std::memcpy(out + 4 * j, &w, 4);
       }
       continue;
@@ -133,7 +141,7 @@ void PackedLinear::read(int64_t begin, int64_t count, std::byte* out) const {
       auto source = [&](int64_t i) { return columns.empty() ? i : columns[static_cast<size_t>(i)]; };
       const int64_t g = group(source(b * block));
       const float d = scale(r, g);
-      const bool whole = dtype == DType::kW8G64;
+      const bool whole = dtype == DType::kW8G64 || dtype == DType::kF8G64;
       raw.scale = whole ? std::bit_cast<uint32_t>(d) : to_f16(d).bits;
       raw.min = whole ? uint16_t{0} : to_f16(static_cast<float>(zero(r, g))).bits;
       for (int64_t i = 0; i < block; ++i) raw.quants[i] = row[static_cast<size_t>(source(b * block + i))];
@@ -162,6 +170,7 @@ void PackedLinear::sort_columns() {
 DType PackedLinear::choose_type() const {
   if (!group_of.empty() && columns.empty()) return DType::kF32;
   auto fits = [&](int64_t span) { return k % span == 0 && group_size % span == 0; };
+  if (order == CodeOrder::kFloats) return fits(64) ? DType::kF8G64 : DType::kF32;
   if (bits == 8) {
     if (!fits(64)) return DType::kF32;
     for (int64_t r = 0; zeros && r < n; ++r)
@@ -182,6 +191,7 @@ struct Scheme {
   int bits = 0;
   int64_t group_size = -1;
   bool gptq_v1 = false;
+  std::array<int64_t, 2> block{};  // rows and columns of e4m3 that share a scale, if they do
 };
 
 std::string text_of(const Json& j, const char* key) {
@@ -192,6 +202,25 @@ std::string text_of(const Json& j, const char* key) {
 int64_t number_of(const Json& j, const char* key, int64_t fallback) {
   auto it = j.find(key);
   return it != j.end() && it->is_number_integer() ? it->get<int64_t>() : fallback;
+}
+
+// Two sizes of 1 to 2^20, or nothing.
+std::array<int64_t, 2> block_of(const Json& j, const char* key) {
+  auto it = j.find(key);
+  if (it == j.end() || !it->is_array() || it->size() != 2) return {};
+  for (const Json& size : *it)
+    if (!size.is_number_integer() || size.get<int64_t>() < 1 || size.get<int64_t>() > 1 << 20) return {};
+  return {(*it)[0].get<int64_t>(), (*it)[1].get<int64_t>()};
+}
+
+// What compressed-tensors calls a group is a set of linears; one with blocks says it for all.
+std::array<int64_t, 2> block_of_groups(const Json& j) {
+  auto groups = j.find("config_groups");
+  if (groups == j.end() || !groups->is_object()) return {};
+  for (const Json& group : *groups)
+    if (auto weights = group.find("weights"); weights != group.end() && weights->is_object())
+      if (const auto block = block_of(*weights, "block_structure"); block[0] > 0) return block;
+  return {};
 }
 
 // config.json's object, or the file beside it that GPTQ wrote before there was one.
@@ -234,10 +263,17 @@ Scheme scheme_of(const Json& j, const std::string& path) {
       refuse(fmt::format("gptq with {} bits", s.bits), "2, 3, 4 or 8 bits");
   } else if (s.name == "compressed-tensors") {
     s.method = Method::kCompressedTensors;
+    s.block = block_of_groups(j);
   } else if (s.name == "smooth_quant") {
     s.method = Method::kSmoothQuant;
+  } else if (s.name == "fp8") {
+    s.method = Method::kFp8;
+    s.block = block_of(j, "weight_block_size");
+    const std::string kind = text_of(j, "fmt");
+    if (!kind.empty() && kind != "e4m3") refuse("fp8 of the kind " + kind, "e4m3");
   } else {
-    refuse(s.name.empty() ? "an unnamed method" : s.name, "awq, gptq, compressed-tensors or smooth_quant");
+    refuse(s.name.empty() ? "an unnamed method" : s.name,
+           "awq, gptq, compressed-tensors, smooth_quant or fp8");
   }
   return s;
 }
@@ -281,6 +317,8 @@ class Joiner {
   bool join_words(const RawTensor& t, PackedLinear& p);  // AWQ, GPTQ
   bool join_compressed(const RawTensor& t, PackedLinear& p);
   bool join_bytes(const RawTensor& t, const char* scale_name, PackedLinear& p);
+  bool join_floats(const RawTensor& t, const char* scale_name, PackedLinear& p);
+  bool join(const RawTensor& t, PackedLinear& p);
   void read_groups(const RawTensor* index, PackedLinear& p) const;
   void settle_groups(int64_t groups, const RawTensor& scales, PackedLinear& p) const;
   RawTensor finish(const RawTensor& main, const std::string& base, std::shared_ptr<PackedLinear> p) const;
@@ -356,7 +394,8 @@ bool Joiner::join_words(const RawTensor& t, PackedLinear& p) {
 }
 
 bool Joiner::join_compressed(const RawTensor& t, PackedLinear& p) {
-  if (!t.name.ends_with(".weight_packed")) return join_bytes(t, ".weight_scale", p);
+  if (!t.name.ends_with(".weight_packed"))
+    return join_bytes(t, ".weight_scale", p) || join_floats(t, ".weight_scale", p);
   base_ = t.name.substr(0, t.name.size() - 14);
   if (t.shape.rank != 2 || t.dtype != DType::kI32) bad(t.name, "expected a matrix of i32");
   const RawTensor& scales = need(base_ + ".weight_scale", t.name);
@@ -417,6 +456,58 @@ bool Joiner::join_bytes(const RawTensor& t, const char* scale_name, PackedLinear
   return true;
 }
 
+bool Joiner::join_floats(const RawTensor& t, const char* scale_name, PackedLinear& p) {
+  if (!t.name.ends_with(".weight") || t.dtype != DType::kF8E4M3) return false;
+  base_ = t.name.substr(0, t.name.size() - 7);
+  if (t.shape.rank != 2 || t.shape.numel() == 0) bad(t.name, "expected a matrix");
+  const RawTensor& scales = need(base_ + scale_name, t.name);
+  p.order = CodeOrder::kFloats;
+  p.bits = 8;
+  p.codes = &t;
+  p.scales = &scales;
+  p.n = t.shape[0];
+  p.k = t.shape[1];
+  expect_scales(scales, scales.shape);
+  const auto [block_rows, block_columns] = scheme_.block;
+  const Shape blocks =
+      block_rows > 0 ? Shape{(p.n + block_rows - 1) / block_rows, (p.k + block_columns - 1) / block_columns}
+                     : Shape{};
+  const int64_t rows = scales.shape.rank > 0 ? scales.shape[0] : 1;
+  if (scales.shape.numel() == 1) {
+    settle_groups(1, scales, p);
+  } else if (block_rows > 0 && scales.shape == blocks) {
+    p.row_block = block_rows;
+    p.num_groups = blocks[1];
+    p.group_size = block_columns;
+  } else if (rows == p.n && scales.shape.rank <= 2) {
+    settle_groups(scales.shape.rank == 2 ? scales.shape[1] : 1, scales, p);
+  } else {
+    bad(scales.name, fmt::format("expected one scale, {} for the rows{}, got {}", p.n,
+                                 block_rows > 0 ? fmt::format(" or {} for blocks of {} x {}", blocks.str(),
+                                                              block_rows, block_columns)
+                                                : "",
+                                 scales.shape.str()));
+  }
+  // Some tools write zero points that float weights do not have.
+  if (const RawTensor* zeros = find(base_ + ".weight_zero_point"))
+    if (!std::ranges::all_of(zeros->bytes, [](std::byte b) { return b == std::byte{0}; }))
+      bad(zeros->name, "expected nothing but zeros beside float weights");
+  return true;
+}
+
+bool Joiner::join(const RawTensor& t, PackedLinear& p) {
+  switch (scheme_.method) {
+    case Method::kCompressedTensors:
+      return join_compressed(t, p);
+    case Method::kSmoothQuant:
+      return join_bytes(t, ".scale", p) || join_floats(t, ".scale", p);
+    case Method::kFp8:  // the scales of blocks are called inverse: they multiply all the same
+      return join_floats(t, scheme_.block[0] > 0 ? ".weight_scale_inv" : ".weight_scale", p);
+    default:
+      return join_words(t, p);
+  }
+}
+
 RawTensor Joiner::finish(const RawTensor& main, const std::string& base,
                          std::shared_ptr<PackedLinear> p) const {
   p->kept.reserve(3);  // the tensors of `parts_` move when they are replaced
@@ -436,10 +527,7 @@ void Joiner::run() {
   int64_t widened = 0;
   for (const RawTensor& t : parts_.tensors) {
     auto p = std::make_shared<PackedLinear>();
-    const bool found = scheme_.method == Method::kCompressedTensors ? join_compressed(t, *p)
-                       : scheme_.method == Method::kSmoothQuant     ? join_bytes(t, ".scale", *p)
-                                                                    : join_words(t, *p);
-    if (!found) continue;
+    if (!join(t, *p)) continue;
     used_.insert(t.name);
     joined.push_back(finish(t, base_, std::move(p)));
     widened += joined.back().dtype == DType::kF32;

@@ -23,6 +23,7 @@ constexpr DTypeName kDTypeNames[] = {
     {"I64", DType::kI64},
     {"I8", DType::kI8},
     {"U8", DType::kU8},
+    {"F8_E4M3", DType::kF8E4M3},
     // Of the format, but nothing here reads them.
     {"BOOL", {}},
     {"F64", {}},
@@ -30,7 +31,6 @@ constexpr DTypeName kDTypeNames[] = {
     {"U16", {}},
     {"U32", {}},
     {"U64", {}},
-    {"F8_E4M3", {}},
     {"F8_E5M2", {}},
     {"F8_E8M0", {}},
     {"F4", {}},
@@ -157,8 +157,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       if (s != known.name) continue;
       if (!known.dtype)
         fail(ErrorCode::kUnsupported,
-             "{}: tensor {}: dtype {} is not supported; expected F32, F16, BF16, I8, U8, I32 or I64", what_,
-             quote(name_), s);
+             "{}: tensor {}: dtype {} is not supported; expected F32, F16, BF16, F8_E4M3, I8, U8, I32 or I64",
+             what_, quote(name_), s);
       dtype_ = known.dtype;
       return;
     }

@@ -7,12 +7,12 @@ namespace turgo {
 namespace {
 
 // int8 activations pay where the bulk of the arithmetic has integer weights: any packed matrix of a layer.
-bool any_quantized(const DecoderWeights& weights) {
+bool any_integers(const DecoderWeights& weights) {
   for (const LayerWeights& layer : weights.layers)
     for (const LinearWeight* w : {&layer.qkv, &layer.o_proj, &layer.gate_up, &layer.down_proj})
       if (const auto* packed = std::get_if<PackedSegments>(&w->data))
         for (const PackedWeight& segment : packed->segments)
-          if (is_quantized(segment.dtype)) return true;
+          if (has_integer_weights(segment.dtype)) return true;
   return false;
 }
 
@@ -40,9 +40,9 @@ LoadedModel load_model(std::shared_ptr<const ModelFile> file, const LoadOptions&
   model.weights = loader.load();
   model.config = loader.local_config();
   file->check_unchanged();
-  const bool quantized = any_quantized(model.weights);
-  model.precision = options.precision.value_or(quantized ? Precision::kInt8 : Precision::kBF16);
-  if (model.precision == Precision::kInt8 && !quantized) model.precision = Precision::kBF16;
+  const bool integers = any_integers(model.weights);
+  model.precision = options.precision.value_or(integers ? Precision::kInt8 : Precision::kBF16);
+  if (model.precision == Precision::kInt8 && !integers) model.precision = Precision::kBF16;
   model.file = std::move(file);
   return model;
 }

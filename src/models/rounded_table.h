@@ -1,5 +1,5 @@
 // A float table that is rounded to Q8_0 (blocks of 32 with an f16 scale, 8.5 bits a weight) while it is
-// packed. Folders of AWQ, GPTQ, compressed-tensors and smooth_quant keep embedding and head in 16 bits
+// packed. Folders of AWQ, GPTQ, compressed-tensors, smooth_quant and fp8 keep embedding and head in 16 bits
 // because their formats know linears of layers only; beside 4-bit layers the head would be most of what a
 // decode step reads.
 #pragma once

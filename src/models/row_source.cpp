@@ -65,7 +65,9 @@ int64_t bad_row(const RowSource& s, int64_t begin, int64_t end) {
   fail(ErrorCode::kCorrupt, "{}: tensor {}: expected finite numbers, element {} ({}) is NaN or infinite{}",
        quote(t.file ? t.file->path() : "the model", 200), quote(t.name, 100),
        s.row(r) * width + s.k_begin + column, dtype_info(t.dtype).name,
-       is_quantized(t.dtype) ? " in its block's scale" : "");
+       t.dtype == DType::kF8G64 ? " in its block of 64"
+       : is_quantized(t.dtype)  ? " in its block's scale"
+                                : "");
 }
 
 // The panels of one segment that a rank packs. A panel whose rows lie apart is first gathered: 32 rows stay

@@ -520,7 +520,7 @@ void EagerExecutor::logits(const LogitsArgs& a) {
 }  // namespace
 
 Precision effective_precision(Precision asked, DType weight) {
-  return asked == Precision::kInt8 && !is_quantized(weight) ? Precision::kBF16 : asked;
+  return asked == Precision::kInt8 && !has_integer_weights(weight) ? Precision::kBF16 : asked;
 }
 
 std::shared_ptr<Executor> make_eager_executor(std::shared_ptr<ThreadTeam> team, const KernelTable& kernels,

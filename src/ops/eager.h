@@ -1,6 +1,6 @@
 // The executor that serves on a CPU: runs every verb at once on a thread team with one kernel table.
-// Integer weights use the given precision; f32, f16 and bf16 weights use bf16 activations where kInt8 is
-// asked for.
+// Integer weights use the given precision; float weights (f32, f16, bf16, e4m3) use bf16 activations where
+// kInt8 is asked for.
 #pragma once
 
 #include <memory>

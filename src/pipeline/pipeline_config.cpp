@@ -43,7 +43,7 @@ void list_options(PipelineConfig& c, OptionList& list, bool with_template) {
       .range(0, 1e9)
       .label("S");
   list.add("model_format", &c.model_format, "checked against what the files are")
-      .choices({"", "hf", "gguf", "llama", "awq", "gptq", "compressed-tensors", "smooth_quant"})
+      .choices({"", "hf", "gguf", "llama", "awq", "gptq", "compressed-tensors", "smooth_quant", "fp8"})
       .label("FORMAT")
       .shown_default("seen from the files");
   list.add("quant_policy", &c.quant_policy,

@@ -38,6 +38,7 @@ print(json.dumps({"text": AutoTokenizer.from_pretrained(folder).decode(ids)}))
 FORMATS = {"int4_asymmetric": ["rtn", "--w-bits", "4", "--w-group-size", "64", "--export", "compressed-tensors"],
            "int4_symmetric": ["rtn", "--w-bits", "4", "--w-group-size", "32", "--w-sym", "--export", "compressed-tensors"],
            "int8_groups": ["rtn", "--w-bits", "8", "--w-group-size", "64", "--w-sym", "--export", "compressed-tensors"],
+           "fp8": ["fp8"], "fp8_as_it_stands": ["fp8"],
            "plain": ["prune", "--method", "magnitude", "--sparsity", "0.2", "--dtype", "float32"]}
 
 
@@ -50,6 +51,10 @@ def peer():
 def test_transformers_agrees(turgo, model, peer, tmp_path, name):
     folder = tmp_path / "result"
     turgo("lite", *FORMATS[name], model, "--work-dir", folder, "--no-check", check=0)
+    if name == "fp8":  # the peer would round activations as well: here weights are compared
+        config = json.loads((folder / "config.json").read_text())
+        config["quantization_config"]["config_groups"]["group_0"]["input_activations"] = None
+        (folder / "config.json").write_text(json.dumps(config))
     text = "The quick brown fox jumps over the lazy dog, and the fisherman's wife wishes for a castle."
     ids = json.loads(turgo("tokenize", folder, text, "--json", check=0).stdout)["token_ids"]
     turgo("eval", "logits", folder, "--token-ids", ",".join(map(str, ids)), "--precision", "f32", "--output", tmp_path / "ours.npy", check=0)
@@ -58,5 +63,6 @@ def test_transformers_agrees(turgo, model, peer, tmp_path, name):
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.splitlines()[-1])["text"] == text
     ours, theirs = np.load(tmp_path / "ours.npy"), np.load(tmp_path / "theirs.npy")
-    assert np.abs(ours - theirs).max() < 2e-3 * np.abs(theirs).max()
-    assert (ours.argmax(1) == theirs.argmax(1)).mean() > 0.95
+    rounds = name == "fp8_as_it_stands"
+    assert np.abs(ours - theirs).max() < (0.1 if rounds else 2e-3) * np.abs(theirs).max()
+    assert (ours.argmax(1) == theirs.argmax(1)).mean() > (0.8 if rounds else 0.95)

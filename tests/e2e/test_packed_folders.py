@@ -1,4 +1,4 @@
-"""Folders quantised by AWQ, GPTQ, compressed-tensors and smooth_quant: written here by numpy from the formats' published
+"""Folders quantised by AWQ, GPTQ, compressed-tensors, smooth_quant and fp8: written here by numpy from the formats' published
 rules, they give the same bits as the f32 folder of w = scale * (code - zero). Broken ones are refused by name."""
 import json
 import struct
@@ -17,11 +17,24 @@ class BF16:
         self.bits = (np.asarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
+class F8:
+    def __init__(self, codes):
+        self.bits = np.asarray(codes, np.uint8)
+
+
+def e4m3(code):
+    """A byte's value: sign, four bits of exponent, three of mantissa; no infinities, 0x7f and 0xff are NaN."""
+    exponent, mantissa = code >> 3 & 15, code & 7
+    size = np.where(exponent == 0, mantissa * 2.0 ** -9, (8 + mantissa) * 2.0 ** (exponent - 10.0))
+    return np.where(code & 127 == 127, np.nan, np.where(code & 128, -size, size)).astype(np.float32)
+
+
 def write_safetensors(path, tensors):
     header, blobs, at = {}, [], 0
     for name, value in tensors.items():
-        bits = value.bits if isinstance(value, BF16) else np.ascontiguousarray(value)
-        kind = "BF16" if isinstance(value, BF16) else next(k for k, t in NAMES.items() if bits.dtype == t)
+        short = {BF16: "BF16", F8: "F8_E4M3"}.get(type(value))
+        bits = value.bits if short else np.ascontiguousarray(value)
+        kind = short or next(k for k, t in NAMES.items() if bits.dtype == t)
         header[name] = {"dtype": kind, "shape": list(bits.shape), "data_offsets": [at, at + bits.nbytes]}
         blobs.append(bits.tobytes())
         at += bits.nbytes
@@ -107,8 +120,21 @@ def smooth(name, code, zero, scale, **_):
     return {f"{name}.weight": (code - 128).astype(np.int8), f"{name}.scale": scale.astype(np.float32)}
 
 
-def compressed(kind):
-    return {"quant_method": "compressed-tensors", "format": kind, "config_groups": {"group_0": {"targets": ["Linear"]}}}
+def float_quantized(name, code, zero, scale, layout="rows", suffix="weight_scale", block=None, **_):
+    if layout == "tensor":
+        scale = scale[0, 0].reshape(())
+    elif layout == "blocks":
+        scale = scale[::block[0]]
+    more = {f"{name}.weight_zero_point": F8(np.zeros((len(code), 1)))} if layout == "rows" else {f"{name}.input_scale": np.ones(1, np.float32)}
+    return {f"{name}.weight": F8(code), f"{name}.{suffix}": BF16(scale) if layout == "rows" else scale.astype(np.float32), **more}
+
+
+def compressed(kind, **weights):
+    return {"quant_method": "compressed-tensors", "format": kind, "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}}}
+
+
+def fp8(columns, rows=128):
+    return {"quant_method": "fp8", "activation_scheme": "dynamic", "fmt": "e4m3", "weight_block_size": [rows, columns]}
 
 
 AWQ = {"quant_method": "awq", "version": "gemm", "bits": 4}
@@ -136,6 +162,16 @@ CASES = {
     "ct_w2": (pack_quantized, dict(bits=2, group=32, symmetric=True), compressed("pack-quantized")),
     "ct_w8": (pack_quantized, dict(bits=8, group=128, symmetric=True), compressed("pack-quantized")),
     "ct_w8a8": (int_quantized, dict(bits=8, group=-1, symmetric=True, halve=True), compressed("int-quantized")),
+    "ct_f8_rows": (float_quantized, dict(bits=8, group=-1, halve=True), compressed("float-quantized", strategy="channel")),
+    "ct_f8_tensor": (float_quantized, dict(bits=8, group=-1, layout="tensor"), compressed("float-quantized", strategy="tensor")),
+    "ct_f8_groups": (float_quantized, dict(bits=8, group=64, halve=True), compressed("float-quantized", strategy="group")),
+    "ct_f8_blocks": (float_quantized, dict(bits=8, group=128, layout="blocks", block=(128, 128)),
+                     compressed("float-quantized", strategy="block", block_structure=[128, 128])),
+    "fp8_blocks": (float_quantized, dict(bits=8, group=128, layout="blocks", block=(128, 128), suffix="weight_scale_inv"), fp8(128)),
+    "fp8_cut_blocks": (float_quantized, dict(bits=8, group=192, layout="blocks", block=(48, 192), suffix="weight_scale_inv"), fp8(192, 48)),
+    "fp8_narrow_blocks_as_f32": (float_quantized, dict(bits=8, group=32, layout="blocks", block=(128, 32), suffix="weight_scale_inv"), fp8(32)),
+    "fp8_tensor": (float_quantized, dict(bits=8, group=-1, layout="tensor"), {"quant_method": "fp8", "activation_scheme": "static"}),
+    "smooth_quant_f8": (float_quantized, dict(bits=8, group=-1, suffix="scale", halve=True), {"quant_method": "smooth_quant", "quant_dtype": "float8_e4m3fn"}),
     "smooth_quant": (smooth, dict(bits=8, group=-1, symmetric=True, full=True), {"quant_method": "smooth_quant", "quant_dtype": "int8"}),
 }
 
@@ -155,19 +191,26 @@ def make(tmp_path, case, change=None, **more):
     for name, (n, k) in linears().items():
         group = k if o["group"] < 0 else o["group"]
         code = rng.integers(0, 2 ** o["bits"], (n, k))
-        zero = rng.integers(o.get("low_zero", 0), 2 ** o["bits"], (n, k // group))
+        zero = rng.integers(o.get("low_zero", 0), 2 ** o["bits"], (n, -(-k // group)))
         if o.get("symmetric"):
             zero[:] = 2 ** (o["bits"] - 1)
-        scale = rng.uniform(0.5, 1.5, (n, k // group)) * 0.1 / 2 ** o["bits"]
+        scale = rng.uniform(0.5, 1.5, zero.shape) * 0.1 / 2 ** o["bits"]
         scale = scale.astype(np.float32 if o.get("full") else np.float16).astype(np.float32)
         if o.get("halve"):
             scale = (scale.view(np.uint32) & 0xffff0000).view(np.float32)
         index = np.arange(k) // group
         if o.get("act_order"):
             index = index[orders[k if "o_proj" not in name else HEADS * DIM]]
-        options = {key: o[key] for key in ("bits", "v1", "symmetric", "scale_type", "plain_zero") if key in o}
+        if pack is float_quantized:
+            code[code & 127 == 127] ^= 1  # no NaN
+            rows = {"rows": 1, "tensor": n}.get(o.get("layout", "rows")) or o["block"][0]
+            scale = np.repeat(scale[::rows], rows, axis=0)[:n]
+            if o.get("layout") == "tensor":
+                scale[:] = scale[0, 0]
+        options = {key: o[key] for key in ("bits", "v1", "symmetric", "scale_type", "plain_zero", "layout", "suffix", "block") if key in o}
         tensors.update(pack(name, code, zero, scale, index=index if o.get("act_order") else None, **options))
-        dense[f"{name}.weight"] = scale[:, index] * (code - zero[:, index]).astype(np.float32)
+        value = e4m3(code) if pack is float_quantized else (code - zero[:, index]).astype(np.float32)
+        dense[f"{name}.weight"] = scale[:, index] * value
     return (write_folder(tmp_path / "packed", tensors, quantization_config=quantization, **more), write_folder(tmp_path / "dense", dense, **more))
 
 
@@ -279,7 +322,7 @@ def other_bits(t, c):
 
 def other_method(t, c):
     c["quant_method"] = "bitsandbytes"
-    return "expected awq, gptq, compressed-tensors or smooth_quant"
+    return "expected awq, gptq, compressed-tensors, smooth_quant or fp8"
 
 
 def nothing_packed(t, c):
@@ -300,6 +343,59 @@ def test_broken_folders_are_refused_by_name(turgo, tmp_path, change):
     tensors, quantization = plain_tensors(rng), {**AWQ, "group_size": 64}
     for name, (n, k) in linears().items():
         tensors.update(awq(name, rng.integers(0, 16, (n, k)), rng.integers(0, 16, (n, k // 64)), np.full((n, k // 64), 0.01)))
+    words = change(tensors, quantization)
+    folder = write_folder(tmp_path / "broken", tensors, quantization_config=quantization)
+    done = turgo("eval", "logits", folder, "--token-ids", "1", "--output", tmp_path / "out.npy")
+    assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def missing_float_scale(t, c):
+    del t["model.layers.0.mlp.up_proj.weight_scale_inv"]
+    return "expected a tensor 'model.layers.0.mlp.up_proj.weight_scale_inv' beside it"
+
+
+def short_block_scales(t, c):
+    t["model.layers.0.mlp.up_proj.weight_scale_inv"] = np.ones((3, 2), np.float32)
+    return "up_proj.weight_scale_inv': expected one scale, 512 for the rows or [4, 2] for blocks of 128 x 128, got [3, 2]"
+
+
+def nan_code(t, c):
+    t["model.layers.1.mlp.down_proj.weight"].bits[3, 70] = 0xff
+    return "down_proj.weight': expected finite numbers, element 1600 (f8g64) is NaN or infinite in its block of 64"
+
+
+def infinite_products(t, c):
+    t["model.layers.1.mlp.down_proj.weight_scale_inv"][0, 1] = 3e38
+    return "down_proj.weight': expected finite numbers, element 128 (f8g64)"
+
+
+def byte_scales(t, c):
+    t["model.layers.0.mlp.up_proj.weight_scale_inv"] = np.ones((4, 2), np.int8)
+    return "type i8 can not be this part of a fp8 weight"
+
+
+def real_zero_points(t, c):
+    t["model.layers.0.mlp.up_proj.weight_zero_point"] = np.ones((4, 2), np.int8)
+    return "expected nothing but zeros beside float weights"
+
+
+def other_float(t, c):
+    c["fmt"] = "e5m2"
+    return "'fp8 of the kind e5m2' are not supported; expected e4m3"
+
+
+def no_block_size(t, c):
+    c["weight_block_size"] = [128, 1 << 60]
+    return "expected a tensor 'model.layers.0.self_attn.q_proj.weight_scale' beside it"
+
+
+@pytest.mark.parametrize("change", [broken(change) for change in (missing_float_scale, short_block_scales, nan_code, infinite_products, byte_scales,
+                                                                  real_zero_points, other_float, no_block_size)])
+def test_broken_float_folders_are_refused_by_name(turgo, tmp_path, change):
+    rng = np.random.default_rng(1)
+    tensors, quantization = plain_tensors(rng), fp8(128)
+    for name, (n, k) in linears().items():
+        tensors.update(float_quantized(name, rng.integers(0, 120, (n, k)), None, np.full((n, k // 128), 0.01), "blocks", "weight_scale_inv", (128, 128)))
     words = change(tensors, quantization)
     folder = write_folder(tmp_path / "broken", tensors, quantization_config=quantization)
     done = turgo("eval", "logits", folder, "--token-ids", "1", "--output", tmp_path / "out.npy")

@@ -60,6 +60,19 @@ int64_t find_w8(const std::byte* row, int64_t n) {
   return -1;
 }
 
+// As W8; a code may be NaN as well.
+int64_t find_f8(const std::byte* row, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64, row += sizeof(BlockF8)) {
+    BlockF8 b;
+    std::memcpy(&b, row, sizeof b);
+    uint8_t largest = to_e4m3(1).bits;  // a scale alone must be finite too
+    for (e4m3 q : b.qs) largest = largest < (q.bits & 0x7f) ? q.bits & 0x7f : largest;
+    const float product = b.d * to_f32(e4m3{largest});
+    if (find_plain<uint32_t, 0x7f800000>(reinterpret_cast<const std::byte*>(&product), 1) >= 0) return i;
+  }
+  return -1;
+}
+
 }  // namespace
 
 int64_t first_not_finite(DType dtype, const void* row, int64_t n) {
@@ -103,6 +116,12 @@ int64_t first_not_finite(DType dtype, const void* row, int64_t n) {
       return find_block<BlockW2>(bytes, n, 32, {0, 2});
     case DType::kW8G64:
       return find_w8(bytes, n);
+    case DType::kF8G64:
+      return find_f8(bytes, n);
+    case DType::kF8E4M3:
+      for (int64_t i = 0; i < n; ++i)
+        if ((static_cast<uint8_t>(bytes[i]) & 0x7f) == 0x7f) return i;
+      return -1;
     case DType::kI32:
     case DType::kI64:
     case DType::kI8:

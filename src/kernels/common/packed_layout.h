@@ -23,6 +23,7 @@ struct QuantFormat {
   int groups = 1;                  // of 32 k that share a scale (and min), where there are no sub-scales
   bool min_is_zero_point = false;  // min = scale * the stored number
   bool f32_scale = false;
+  bool e4m3 = false;  // the low bits are a float, not an integer
 };
 
 constexpr QuantFormat quant_format(DType t) {
@@ -59,6 +60,8 @@ constexpr QuantFormat quant_format(DType t) {
       return {2, 0, 0, false, true, false, 1, true};
     case DType::kW8G64:
       return {8, 0, 128, false, false, false, 2, false, true};
+    case DType::kF8G64:
+      return {8, 0, 0, false, false, false, 2, false, true, true};
     default:
       return {};
   }

@@ -116,6 +116,9 @@ float to_float(f16 v) {
 float to_float(bf16 v) {
   return to_f32(v);
 }
+float to_float(e4m3 v) {
+  return to_f32(v);
+}
 template <class T>
 float to_float(T v) {
   return static_cast<float>(v);
@@ -151,6 +154,10 @@ void dequantize(const BlockW2& b, float* x) {
 
 void dequantize(const BlockW8& b, float* x) {
   for (int i = 0; i < 64; ++i) x[i] = b.d * static_cast<float>(b.qs[i]);
+}
+
+void dequantize(const BlockF8& b, float* x) {
+  for (int i = 0; i < 64; ++i) x[i] = b.d * to_f32(b.qs[i]);
 }
 
 template <class Block, int kSize>
@@ -292,6 +299,8 @@ void dequantize_row(DType dtype, const void* src, float* dst, int64_t n) {
       return convert_plain<int8_t>(src, dst, n);
     case DType::kU8:
       return convert_plain<uint8_t>(src, dst, n);
+    case DType::kF8E4M3:
+      return convert_plain<e4m3>(src, dst, n);
     case DType::kQ4_0:
       return convert_blocks<BlockQ4_0, 32>(src, dst, n);
     case DType::kQ4_1:
@@ -324,6 +333,8 @@ void dequantize_row(DType dtype, const void* src, float* dst, int64_t n) {
       return convert_blocks<BlockW2, 32>(src, dst, n);
     case DType::kW8G64:
       return convert_blocks<BlockW8, 64>(src, dst, n);
+    case DType::kF8G64:
+      return convert_blocks<BlockF8, 64>(src, dst, n);
   }
 }
 

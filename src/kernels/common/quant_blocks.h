@@ -118,9 +118,15 @@ struct BlockW8 {
   float d;
   int8_t qs[64];
 };
+// x = d q; the scale of a row, a tensor or a block of 128 x 128
+struct BlockF8 {
+  float d;
+  e4m3 qs[64];
+};
 
 static_assert(sizeof(BlockW4<32>) == 20 && sizeof(BlockW4<64>) == 36 && sizeof(BlockW4<128>) == 68 &&
-              sizeof(BlockW3) == 16 && sizeof(BlockW2) == 12 && sizeof(BlockW8) == 68);
+              sizeof(BlockW3) == 16 && sizeof(BlockW2) == 12 && sizeof(BlockW8) == 68 &&
+              sizeof(BlockF8) == 68);
 static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ5_0) == 22 &&
               sizeof(BlockQ5_1) == 24 && sizeof(BlockQ8_0) == 34 && sizeof(BlockQ2_K) == 84 &&
               sizeof(BlockQ3_K) == 110 && sizeof(BlockQ4_K) == 144 && sizeof(BlockQ5_K) == 176 &&
@@ -132,7 +138,7 @@ void unpack_k4_scales(const uint8_t scales[12], uint8_t sc[8], uint8_t mn[8]);
 void unpack_q3_k_scales(const uint8_t scales[12], int8_t sc[16]);
 
 // `n` elements (a multiple of the type's block size) from `src`, which may be unaligned, to f32. Exact for
-// f32, f16, bf16 and the 8-bit integers; i32 and i64 are rounded to f32.
+// f32, f16, bf16, e4m3 and the 8-bit integers; i32 and i64 are rounded to f32.
 void dequantize_row(DType dtype, const void* src, float* dst, int64_t n);
 
 // True for the types that quantize_row can write: f32, f16, bf16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0.

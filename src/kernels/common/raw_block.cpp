@@ -69,7 +69,7 @@ void join_small(DType t, const RawBlock& raw, uint8_t* b) {
   }
 }
 
-// The W types: d | z | quants (| high bits); W8: f32 d | quants.
+// The W types: d | z | quants (| high bits); W8, F8: f32 d | quants.
 int w_bits(DType t) {
   switch (t) {
     case DType::kW4G32:
@@ -81,10 +81,16 @@ int w_bits(DType t) {
     case DType::kW2G32:
       return 2;
     case DType::kW8G64:
+    case DType::kF8G64:
       return 8;
     default:
       return 0;
   }
+}
+
+// W8 holds signed bytes, RawBlock unsigned ones.
+uint8_t byte_flip(DType t) {
+  return t == DType::kW8G64 ? 0x80 : 0;
 }
 
 void split_w(DType t, const uint8_t* b, RawBlock& raw) {
@@ -92,10 +98,10 @@ void split_w(DType t, const uint8_t* b, RawBlock& raw) {
   const uint8_t* from = b + 4;
   raw.scale = load_u16(b);
   raw.min = load_u16(b + 2);
-  if (t == DType::kW8G64) {
+  if (w_bits(t) == 8) {
     raw.scale |= static_cast<uint32_t>(raw.min) << 16;
     raw.min = 0;
-    for (int i = 0; i < n; ++i) raw.quants[i] = from[i] ^ 0x80;
+    for (int i = 0; i < n; ++i) raw.quants[i] = from[i] ^ byte_flip(t);
   } else if (w_bits(t) == 4) {
     for (int i = 0; i < n; ++i)
       raw.quants[i] = static_cast<uint8_t>((from[i / 32 * 16 + i % 16] >> (i % 32 / 16 * 4)) & 15);
@@ -111,11 +117,11 @@ void join_w(DType t, const RawBlock& raw, uint8_t* b) {
   const int n = dtype_info(t).block_size;
   uint8_t* to = b + 4;
   store_u16(b, raw.scale);
-  store_u16(b + 2, t == DType::kW8G64 ? raw.scale >> 16 : raw.min);
+  store_u16(b + 2, w_bits(t) == 8 ? raw.scale >> 16 : raw.min);
   for (int i = 0; i < n; ++i) {
     int q = raw.quants[i];
-    if (t == DType::kW8G64) {
-      to[i] = static_cast<uint8_t>(q ^ 0x80);
+    if (w_bits(t) == 8) {
+      to[i] = static_cast<uint8_t>(q ^ byte_flip(t));
     } else if (w_bits(t) == 4) {
       to[i / 32 * 16 + i % 16] |= static_cast<uint8_t>((q & 15) << (i % 32 / 16 * 4));
     } else {

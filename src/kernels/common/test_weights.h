@@ -40,6 +40,7 @@ inline ScaleFields scale_fields(DType t) {
     case DType::kW2G32:
       return {0, 2};
     case DType::kW8G64:  // an f32: its upper half decides
+    case DType::kF8G64:
       return {2, -1};
     case DType::kQ2_K:
       return {80, 82};
@@ -72,6 +73,9 @@ inline TestRows random_rows(DType t, int64_t n, int64_t k, uint32_t seed,
     return rows;
   }
   for (uint8_t& b : rows.bytes) b = static_cast<uint8_t>(rng());
+  if (t == DType::kF8G64) {
+    for (uint8_t& b : rows.bytes) b = (b & 0x7f) == 0x7f ? b ^ 1 : b;  // no NaN
+  }
   ScaleFields f = scale_fields(t);
   int64_t block = dtype_info(t).block_bytes;
   for (int64_t i = 0; i < static_cast<int64_t>(rows.bytes.size()) / block; ++i) {
@@ -82,7 +86,7 @@ inline TestRows random_rows(DType t, int64_t n, int64_t k, uint32_t seed,
       float v = normal(rng);
       uint16_t bits = now == ScaleKind::kZero        ? uint16_t{0}
                       : now == ScaleKind::kSubnormal ? static_cast<uint16_t>(rng() & 0x83ff)
-                      : t == DType::kW8G64           ? to_bf16(v).bits
+                      : f.d == 2                     ? to_bf16(v).bits
                                                      : to_f16(v).bits;
       std::memcpy(rows.bytes.data() + i * block + field, &bits, 2);
     }
@@ -102,9 +106,9 @@ inline TestRows without_mins(TestRows rows) {
 }
 
 inline constexpr DType kWeightTypes[] = {
-    DType::kF32,   DType::kF16,    DType::kBF16,  DType::kQ4_0,  DType::kQ4_1,  DType::kQ5_0, DType::kQ5_1,
-    DType::kQ8_0,  DType::kQ2_K,   DType::kQ3_K,  DType::kQ4_K,  DType::kQ5_K,  DType::kQ6_K, DType::kW4G32,
-    DType::kW4G64, DType::kW4G128, DType::kW3G32, DType::kW2G32, DType::kW8G64,
+    DType::kF32,   DType::kF16,    DType::kBF16,  DType::kQ4_0,  DType::kQ4_1,  DType::kQ5_0,  DType::kQ5_1,
+    DType::kQ8_0,  DType::kQ2_K,   DType::kQ3_K,  DType::kQ4_K,  DType::kQ5_K,  DType::kQ6_K,  DType::kW4G32,
+    DType::kW4G64, DType::kW4G128, DType::kW3G32, DType::kW2G32, DType::kW8G64, DType::kF8G64,
 };
 
 // Zeroed bytes at a kPackedAlign-aligned address, as packed weights want them.

@@ -123,8 +123,12 @@ void gemm(const GemmArgs& a) {
   for_weight_type(a.weight.dtype, [&](auto type) {
     constexpr DType D = type.value;
     if constexpr (quant_format(D).low_bits > 0) {
-      if (a.precision == Precision::kInt8) return gemm_quants_int8<D, Tiles>(a);
-      gemm_quants_bf16<D, Tiles>(a);
+      if (a.precision == Precision::kBF16) return gemm_quants_bf16<D, Tiles>(a);
+      if constexpr (has_integer_weights(D)) {
+        gemm_quants_int8<D, Tiles>(a);
+      } else {
+        __builtin_trap();  // the caller picks kBF16 for float weights
+      }
     } else {
       if (a.precision == Precision::kInt8) __builtin_trap();  // the caller picks kBF16 for float weights
       if constexpr (D == DType::kBF16) {

@@ -31,8 +31,12 @@ void pack_activations(Precision p, const float* x, int64_t x_stride, int64_t m, 
 
 template <DType D>
 void gemm_quants(const GemmArgs& a) {
-  if (a.precision == Precision::kInt8) return gemm_int8<D>(a);
-  gemm_quants_float<D>(a);
+  if (a.precision != Precision::kInt8) return gemm_quants_float<D>(a);
+  if constexpr (has_integer_weights(D)) {
+    gemm_int8<D>(a);
+  } else {
+    __builtin_trap();  // the caller picks kBF16 for float weights
+  }
 }
 
 void gemm(const GemmArgs& a) {

@@ -103,10 +103,11 @@ void register_all() {
   constexpr Shape kShapes[] = {{576, 960}, {576, 3072}, {1536, 576}, {576, 49152}};
   std::vector<Kind> kinds = {{DType::kBF16, Precision::kBF16}, {DType::kF32, Precision::kF32}};
   for (DType d : kWeightTypes) {
-    if (is_quantized(d)) kinds.push_back({d, Precision::kInt8});
+    if (has_integer_weights(d)) kinds.push_back({d, Precision::kInt8});
   }
   kinds.push_back({DType::kQ4_1, Precision::kBF16});
   kinds.push_back({DType::kQ4_1, Precision::kF32});
+  kinds.push_back({DType::kF8G64, Precision::kBF16});
   for (Kind kind : kinds) {
     for (Shape s : kShapes) {
       if (s.k % dtype_info(kind.dtype).block_size != 0) continue;

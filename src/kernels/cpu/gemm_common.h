@@ -63,6 +63,8 @@ void for_weight_type(DType dtype, Body body) {
       return body(TypeTag<DType::kW2G32>{});
     case DType::kW8G64:
       return body(TypeTag<DType::kW8G64>{});
+    case DType::kF8G64:
+      return body(TypeTag<DType::kF8G64>{});
     default:
       __builtin_trap();
   }

@@ -140,7 +140,7 @@ template <DType D, bool kExact, int kWord>
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
       __m256i q = _mm256_and_si256(_mm256_srli_epi32(x, 8 * j), _mm256_set1_epi32(255));
-      __m256 v = _mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(f.offset)));
+      __m256 v = quants_to_f32<D>(q);
       if constexpr (kExact) {
         v = _mm256_mul_ps(scales[part].scale[i], v);
         if constexpr (f.has_min) v = _mm256_sub_ps(v, scales[part].min[i]);

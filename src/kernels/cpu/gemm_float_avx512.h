@@ -83,9 +83,10 @@ void tile_bf16(const uint8_t* panel, const uint8_t* tile, int64_t groups, const 
 
 // --- integer weights x bf16 activations ---
 
-// Vectors of quants() -> bf16 of quant - offset, exactly, two k to a lane: even() of its bytes 0 and 2, odd()
-// of bytes 1 and 3. The permutes look at the low 5 (6) bits of a 16-bit word only, so that neither the byte
-// above nor, of 4 bits, the next nibble needs to be masked: their table repeats.
+// Vectors of quants() -> bf16 of quant - offset (of the float that e4m3 is), exactly, two k to a lane: even()
+// of its bytes 0 and 2, odd() of bytes 1 and 3. The permutes look at the low 5 (6) bits of a 16-bit word
+// only, so that neither the byte above nor, of 4 bits, the next nibble needs to be masked: their table
+// repeats.
 template <DType D>
 struct Bf16Lookup {
   static constexpr QuantFormat kFormat = quant_format(D);
@@ -99,7 +100,10 @@ struct Bf16Lookup {
       const int quant = kNibbles ? i & 15 : i;
       table[i] = static_cast<uint16_t>(f32_to_bits(static_cast<float>(quant - kFormat.offset)) >> 16);
     }
-    if constexpr (kBits == 8) {
+    if constexpr (kFormat.e4m3) {  // the subnormals
+      for (int i = 0; i < 8; ++i)
+        table[i] = static_cast<uint16_t>(f32_to_bits(static_cast<float>(i) * 0x1p-9f) >> 16);
+    } else if constexpr (kBits == 8) {
       // Words 1, 3, … of two vectors of 32-bit lanes, interleaved.
       for (int i = 0; i < 32; ++i) table[i] = static_cast<uint16_t>(i % 2 * 32 + i / 2 * 2 + 1);
     }
@@ -114,10 +118,12 @@ struct Bf16Lookup {
     return kWord < 4 ? x : _mm512_srli_epi16(x, 4);
   }
   [[gnu::always_inline]] inline __m512i even(__m512i x) const {
+    if constexpr (kFormat.e4m3) return e4m3_to_bf16(_mm512_and_si512(x, _mm512_set1_epi16(0xff)));
     if constexpr (kBits == 8) return pair_of_bytes<0, 16>(x);
     return look_up(x);
   }
   [[gnu::always_inline]] inline __m512i odd(__m512i x) const {
+    if constexpr (kFormat.e4m3) return e4m3_to_bf16(_mm512_srli_epi16(x, 8));
     if constexpr (kBits == 8) return pair_of_bytes<8, 24>(x);
     return look_up(_mm512_srli_epi16(x, 8));
   }
@@ -126,6 +132,15 @@ struct Bf16Lookup {
   [[gnu::always_inline]] inline __m512i look_up(__m512i x) const {
     if constexpr (kBits <= 5) return _mm512_permutexvar_epi16(x, low);
     return _mm512_permutex2var_epi16(low, x, high);
+  }
+  // In the low bytes of 16-bit lanes, the others zero: exponent and mantissa move to their places.
+  [[gnu::always_inline]] inline __m512i e4m3_to_bf16(__m512i byte) const {
+    const __m512i rest = _mm512_and_si512(byte, _mm512_set1_epi16(0x7f));
+    const __m512i sign = _mm512_slli_epi16(_mm512_xor_si512(byte, rest), 8);
+    __m512i v = _mm512_slli_epi16(_mm512_add_epi16(rest, _mm512_set1_epi16(120 << 3)), 4);
+    const __mmask32 small = _mm512_cmplt_epi16_mask(rest, _mm512_set1_epi16(8));
+    v = _mm512_mask_permutexvar_epi16(v, small, rest, low);
+    return _mm512_or_si512(v, sign);
   }
   // 2^23 + quant is an f32 with the quant in its low byte; bf16 is the upper half of the difference.
   template <int kShift>
@@ -433,8 +448,7 @@ template <DType D, int kWord>
     for (int j = 0; j < 4; ++j) {
       __m512i q =
           _mm512_and_si512(_mm512_srli_epi32(x, static_cast<unsigned>(8 * j)), _mm512_set1_epi32(255));
-      q = _mm512_sub_epi32(q, _mm512_set1_epi32(f.offset));
-      __m512 v = _mm512_mul_ps(s.scale[i][h], _mm512_cvtepi32_ps(q));
+      __m512 v = _mm512_mul_ps(s.scale[i][h], quants_to_f32<D>(q));
       if constexpr (f.has_min) v = _mm512_sub_ps(v, s.min[i][h]);
       _mm512_store_ps(w + (kWord * 4 + j) * 32 + 16 * h, v);
     }

@@ -102,8 +102,7 @@ template <DType D, bool kExact, int kWord>
   for (int part = 0; part < kParts; ++part) {
     uint32x4_t x = vreinterpretq_u32_u8(quants<D, kWord>(group, part));
     for (int j = 0; j < 4; ++j, x = vshrq_n_u32(x, 8)) {
-      int32x4_t q = vsubq_s32(vreinterpretq_s32_u32(vandq_u32(x, vdupq_n_u32(255))), vdupq_n_s32(f.offset));
-      float32x4_t v = vcvtq_f32_s32(q);
+      float32x4_t v = quants_to_f32<D>(vandq_u32(x, vdupq_n_u32(255)));
       if constexpr (kExact) v = vmulq_f32(scales[part].scale[kHalf], v);
       if constexpr (kExact && f.has_min) v = vsubq_f32(v, scales[part].min[kHalf]);
       vst1q_f32(w + (kWord * 4 + j) * kPanelRows + 4 * part, v);

@@ -25,10 +25,12 @@ void gemm(const GemmArgs& a) {
     constexpr DType D = type.value;
     if constexpr (quant_format(D).low_bits == 0) {
       gemm_float<D>(a);
-    } else if (a.precision == Precision::kInt8) {
+    } else if (a.precision != Precision::kInt8) {
+      gemm_quants_float<D>(a);
+    } else if constexpr (has_integer_weights(D)) {
       gemm_int8<D>(a);
     } else {
-      gemm_quants_float<D>(a);
+      __builtin_trap();  // the caller picks kBF16 for float weights
     }
   });
 }

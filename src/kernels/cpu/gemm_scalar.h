@@ -18,16 +18,33 @@ inline float f16_to_f32(const uint8_t* p) {
   return bits_to_f32(f32_to_bits(static_cast<float>(man) * 0x1p-24f) | sign);
 }
 
+inline float e4m3_to_f32(uint32_t byte) {
+  const uint32_t sign = (byte & 0x80) << 24, rest = byte & 0x7f;
+  if (rest >= 8) return bits_to_f32(sign | ((rest << 20) + (120u << 23)));
+  return bits_to_f32(sign | f32_to_bits(static_cast<float>(rest) * 0x1p-9f));
+}
+
+template <bool kFloat>
+struct QuantNumber {
+  using Type = int16_t;
+};
+template <>
+struct QuantNumber<true> {
+  using Type = float;
+};
+
 // One group taken apart. weight = scale * sub * quant - min * sub_min, quants with the offset subtracted;
 // where the type has no sub-scales per 16 k, sub is 1 and scale and min are those of the group.
+template <DType D>
 struct Group {
-  int16_t quant[kGroupK][kPanelRows];
+  using Quant = typename QuantNumber<quant_format(D).e4m3>::Type;
+  Quant quant[kGroupK][kPanelRows];
   float scale[kPanelRows], min[kPanelRows];
   int32_t sub[2][kPanelRows], sub_min[2][kPanelRows];
 };
 
 template <DType D>
-void unpack_scales(const uint8_t* block, const uint8_t* group, Group& out) {
+void unpack_scales(const uint8_t* block, const uint8_t* group, Group<D>& out) {
   constexpr QuantFormat f = quant_format(D);
   for (int r = 0; r < kPanelRows; ++r) {
     float d;
@@ -54,7 +71,7 @@ void unpack_scales(const uint8_t* block, const uint8_t* group, Group& out) {
 }
 
 template <DType D>
-void unpack_quants(const uint8_t* group, Group& out) {
+void unpack_quants(const uint8_t* group, Group<D>& out) {
   constexpr QuantFormat f = quant_format(D);
   constexpr QuantLayout l = quant_layout(D);
   const uint8_t* low = group + l.low_offset;
@@ -74,7 +91,11 @@ void unpack_quants(const uint8_t* group, Group& out) {
       if constexpr (f.high_bits == 2) {
         q |= ((high[k / 16 * 128 + r * 4 + k % 4] >> (k % 16 / 4 * 2)) & 3) << f.low_bits;
       }
-      out.quant[k][r] = static_cast<int16_t>(q - f.offset);
+      if constexpr (f.e4m3) {
+        out.quant[k][r] = e4m3_to_f32(static_cast<uint32_t>(q));
+      } else {
+        out.quant[k][r] = static_cast<int16_t>(q - f.offset);
+      }
     }
   }
 }
@@ -83,7 +104,7 @@ void unpack_quants(const uint8_t* group, Group& out) {
 template <DType D, class Body>
 void for_groups(const uint8_t* panel, int64_t groups, Body body) {
   constexpr QuantLayout l = quant_layout(D);
-  Group group;
+  Group<D> group;
   for (int64_t g = 0; g < groups; ++g) {
     const uint8_t* block = panel + g / l.groups_per_block * l.block_bytes;
     const uint8_t* data = block + l.head_bytes + g % l.groups_per_block * l.group_bytes;
@@ -97,7 +118,7 @@ template <DType D, int T>
 void tile_int8(const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
   constexpr QuantFormat f = quant_format(D);
   float sums[T][kPanelRows] = {};
-  for_groups<D>(panel, groups, [&](int64_t g, const Group& w) {
+  for_groups<D>(panel, groups, [&](int64_t g, const Group<D>& w) {
     const uint8_t* record = tile + g * kInt8GroupBytes * T;
     const auto* a = reinterpret_cast<const int8_t*>(record);
     const auto* scales = reinterpret_cast<const float*>(record + 32 * T);
@@ -128,7 +149,7 @@ template <DType D, int T>
 void tile_bf16(const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
   constexpr QuantFormat f = quant_format(D);
   float sums[T][kPanelRows] = {};
-  for_groups<D>(panel, groups, [&](int64_t g, const Group& w) {
+  for_groups<D>(panel, groups, [&](int64_t g, const Group<D>& w) {
     const uint8_t* record = tile + g * kBF16GroupBytes * T;
     const auto* a = reinterpret_cast<const uint16_t*>(record);
     const auto* group_sums = reinterpret_cast<const float*>(record + 64 * T);
@@ -158,7 +179,7 @@ template <DType D, int T>
 void tile_f32(const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
   constexpr QuantFormat f = quant_format(D);
   float sums[T][kPanelRows] = {};
-  for_groups<D>(panel, groups, [&](int64_t g, const Group& w) {
+  for_groups<D>(panel, groups, [&](int64_t g, const Group<D>& w) {
     const auto* a = reinterpret_cast<const float*>(tile + g * kF32GroupBytes * T);
     for (int k = 0; k < kGroupK; ++k) {
       float weight[kPanelRows];
@@ -218,13 +239,17 @@ void tile_float(const uint8_t* panel, const uint8_t* tile, int64_t groups, const
 
 template <DType D>
 void gemm_quantized(const GemmArgs& a) {
-  static constexpr TileKernel kInt8[] = {tile_int8<D, 1>, tile_int8<D, 2>, tile_int8<D, 3>, tile_int8<D, 4>};
   static constexpr TileKernel kBF16[] = {tile_bf16<D, 1>, tile_bf16<D, 2>, tile_bf16<D, 3>, tile_bf16<D, 4>};
   static constexpr TileKernel kF32[] = {tile_f32<D, 1>, tile_f32<D, 2>, tile_f32<D, 3>, tile_f32<D, 4>};
-  run_tile_kernels(a, kTile,
-                   a.precision == Precision::kInt8   ? kInt8
-                   : a.precision == Precision::kBF16 ? kBF16
-                                                     : kF32);
+  if (a.precision != Precision::kInt8)
+    return run_tile_kernels(a, kTile, a.precision == Precision::kBF16 ? kBF16 : kF32);
+  if constexpr (has_integer_weights(D)) {
+    static constexpr TileKernel kInt8[] = {tile_int8<D, 1>, tile_int8<D, 2>, tile_int8<D, 3>,
+                                           tile_int8<D, 4>};
+    run_tile_kernels(a, kTile, kInt8);
+  } else {
+    __builtin_trap();  // the caller picks kBF16 for float weights
+  }
 }
 
 template <DType D>

@@ -151,7 +151,7 @@ std::vector<Case> all_cases() {
   for (const KernelTable* t : tested_tables()) {
     for (DType d : kWeightTypes) {
       for (Precision p : {Precision::kInt8, Precision::kBF16, Precision::kF32}) {
-        if (p == Precision::kInt8 && !is_quantized(d)) continue;
+        if (p == Precision::kInt8 && !has_integer_weights(d)) continue;
         cases.push_back({t, d, p});
       }
     }
@@ -279,7 +279,7 @@ TEST(Gemm, TilesGiveTheBitsOfVectors) {
   if (!avx512) GTEST_SKIP() << "no AVX-512";
   for (const KernelTable* table : {&kAmxEmulatedTable, select_kernels("amx")}) {
     for (DType d : kWeightTypes) {
-      if (!table || !is_quantized(d)) continue;
+      if (!table || !has_integer_weights(d)) continue;
       TestRows rows = random_rows(d, 70, 768, 11);
       Linear vectors(*avx512, Precision::kInt8, rows), tiles(*table, Precision::kInt8, rows);
       for (int64_t m : {1, 15, 16, 37}) {

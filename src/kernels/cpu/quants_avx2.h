@@ -73,6 +73,27 @@ template <DType D, int kWord>
   return x;
 }
 
+// e4m3 in the low bytes of 32-bit lanes, the others zero. Subnormals are counted down from 2^-6, so that no
+// f32 subnormal comes up.
+[[gnu::always_inline]] inline __m256 e4m3_to_f32(__m256i byte) {
+  const __m256i rest = _mm256_and_si256(byte, _mm256_set1_epi32(0x7f));
+  const __m256i small = _mm256_cmpgt_epi32(_mm256_set1_epi32(8), rest);
+  const __m256i exponent =  // one more where small
+      _mm256_sub_epi32(_mm256_set1_epi32(120 << 3), _mm256_slli_epi32(small, 3));
+  __m256 v = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, exponent), 20));
+  v = _mm256_sub_ps(v, _mm256_and_ps(_mm256_castsi256_ps(small), _mm256_set1_ps(0x1p-6f)));
+  const __m256i sign = _mm256_slli_epi32(_mm256_xor_si256(byte, rest), 24);
+  return _mm256_xor_ps(v, _mm256_castsi256_ps(sign));
+}
+
+// Quants in the low bytes of 32-bit lanes as numbers, the offset subtracted.
+template <DType D>
+[[gnu::always_inline]] inline __m256 quants_to_f32(__m256i bytes) {
+  constexpr QuantFormat f = quant_format(D);
+  if constexpr (f.e4m3) return e4m3_to_f32(bytes);
+  return _mm256_cvtepi32_ps(_mm256_sub_epi32(bytes, _mm256_set1_epi32(f.offset)));
+}
+
 // Scales of 8 rows of a group: weight = scale[half of k] * quant - min[half of k]. Types without sub-scales
 // per 16 k use index 0.
 struct Scales {

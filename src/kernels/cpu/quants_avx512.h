@@ -63,6 +63,26 @@ template <DType D, int kWord>
   return x;
 }
 
+// e4m3 in the low bytes of 32-bit lanes, the others zero. Subnormals are counted down from 2^-6, so that no
+// f32 subnormal comes up.
+[[gnu::always_inline]] inline __m512 e4m3_to_f32(__m512i byte) {
+  const __m512i rest = _mm512_and_si512(byte, _mm512_set1_epi32(0x7f));
+  const __mmask16 small = _mm512_cmplt_epi32_mask(rest, _mm512_set1_epi32(8));
+  const __m512i exponent = _mm512_mask_set1_epi32(_mm512_set1_epi32(120 << 3), small, 121 << 3);
+  __m512 v = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(rest, exponent), 20));
+  v = _mm512_mask_sub_ps(v, small, v, _mm512_set1_ps(0x1p-6f));
+  const __m512i sign = _mm512_slli_epi32(_mm512_xor_si512(byte, rest), 24);
+  return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(v), sign));
+}
+
+// Quants in the low bytes of 32-bit lanes as numbers, the offset subtracted.
+template <DType D>
+[[gnu::always_inline]] inline __m512 quants_to_f32(__m512i bytes) {
+  constexpr QuantFormat f = quant_format(D);
+  if constexpr (f.e4m3) return e4m3_to_f32(bytes);
+  return _mm512_cvtepi32_ps(_mm512_sub_epi32(bytes, _mm512_set1_epi32(f.offset)));
+}
+
 // Scales of one group: weight = scale[half of k] * quant - min[half of k]. Types without sub-scales per 16 k
 // use index 0.
 struct Scales {

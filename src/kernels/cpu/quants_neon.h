@@ -65,6 +65,26 @@ template <DType D, int kWord>
   return vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(word))));
 }
 
+// e4m3 in the low bytes of 32-bit lanes, the others zero. Subnormals are counted down from 2^-6, so that no
+// f32 subnormal comes up.
+[[gnu::always_inline]] inline float32x4_t e4m3_to_f32(uint32x4_t byte) {
+  const uint32x4_t rest = vandq_u32(byte, vdupq_n_u32(0x7f)), small = vcltq_u32(rest, vdupq_n_u32(8));
+  const uint32x4_t exponent = vbslq_u32(small, vdupq_n_u32(121 << 3), vdupq_n_u32(120 << 3));
+  float32x4_t v = vreinterpretq_f32_u32(vshlq_n_u32(vaddq_u32(rest, exponent), 20));
+  const uint32x4_t step = vandq_u32(small, vreinterpretq_u32_f32(vdupq_n_f32(0x1p-6f)));
+  v = vsubq_f32(v, vreinterpretq_f32_u32(step));
+  const uint32x4_t sign = vshlq_n_u32(veorq_u32(byte, rest), 24);
+  return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v), sign));
+}
+
+// Quants in the low bytes of 32-bit lanes as numbers, the offset subtracted.
+template <DType D>
+[[gnu::always_inline]] inline float32x4_t quants_to_f32(uint32x4_t bytes) {
+  constexpr QuantFormat f = quant_format(D);
+  if constexpr (f.e4m3) return e4m3_to_f32(bytes);
+  return vcvtq_f32_s32(vsubq_s32(vreinterpretq_s32_u32(bytes), vdupq_n_s32(f.offset)));
+}
+
 // Scales of 4 rows of a group: weight = scale[half of k] * quant - min[half of k]. Types without sub-scales
 // per 16 k use index 0.
 struct Scales {
