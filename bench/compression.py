@@ -61,6 +61,7 @@ def shared_run(calibration: str, text: str, length: int = RUN) -> str:
 ORDER = [row for group in [[f"{method}_w{bits}" for method in ("rtn", "awq", "gptq")] for bits in (4, 3, 2)] + [["kv_8"], ["kv_84"], ["kv_4"]] + [
     [f"{method}_{sparsity}" for method in ("magnitude", "wanda", "sparsegpt")] for sparsity in ("0.5", "2of4")] + [
     ["naive_w8a8", "smooth_w8a8", "fp8"], ["lmdeploy_w4", "gptq_tales_w4"], ["lmdeploy_w3", "gptq_tales_w3"],
+    ["awq_mixed_3", "awq_mixed_3.5"], ["awq_block_w4", "awq_block_w3"],
     ["wanda_generated_0.5", "sparsegpt_tales_0.5"], ["wanda_generated_2of4", "sparsegpt_tales_2of4"]] for row in group]
 PIECE = 2048  # tokens
 
@@ -79,6 +80,10 @@ def rows():
     for key, label, command in [("naive", "W8A8 naive", ["rtn", "--w-bits", "8", "--w-group-size", "-1", "--w-sym", "--export", "compressed-tensors"]),
                                 ("smooth", "W8A8 SmoothQuant", ["smooth_quant"])]:
         table[f"{key}_w8a8"] = (label, command, ["--precision", "int8"])
+    for target in ("3", "3.5"):
+        table[f"awq_mixed_{target}"] = (f"W{target} mixed, g64 AWQ", ["auto_awq", "--target-bits", target, "--w-group-size", "64"], [])
+    for bits in ("4", "3"):
+        table[f"awq_block_w{bits}"] = (f"W{bits}g64 AWQ, block objective", ["auto_awq", "--objective", "block", "--w-bits", bits, "--w-group-size", "64", "--export", "gptq"], [])
     table["fp8"] = ("FP8 (E4M3)", ["fp8"], ["--precision", "bf16"])
     for sparsity in ("0.5", "2:4"):
         for method, text in [("magnitude", ""), ("wanda", ""), ("wanda", "generated"), ("sparsegpt", ""), ("sparsegpt", "tales")]:

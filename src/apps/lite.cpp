@@ -23,9 +23,13 @@ struct LiteFlags {
   // auto_awq
   bool search_scale = true, no_clip = false;
   std::string procedure = "search";
+  std::string objective = "linear";
+  double target_bits = 0;
   // auto_gptq
   bool no_act_order = false;
   double damping = 0.01;
+  // smooth_quant
+  std::string quant_dtype = "int8";
   // prune
   std::string method = "wanda", sparsity = "0.5";
   std::string dtype = "bfloat16";
@@ -114,13 +118,35 @@ void fill_awq(LiteFlags& o, OptionList& list) {
            "search, or lmdeploy: smoothing by absmax with alpha 0.5, no search, no clip")
       .choices({"search", "lmdeploy"})
       .label("NAME");
+  list.add("objective", &o.objective,
+           "what scales are searched by: the error of each linear, or of the block (AWQ's paper; slower)")
+      .choices({"linear", "block"})
+      .label("NAME");
+  list.add("target_bits", &o.target_bits,
+           "instead of --w-bits: 2, 3 or 4 bits a matrix and this many on average, by how far the answers "
+           "move when it alone is rounded; needs and takes --export compressed-tensors")
+      .range(0, 4)
+      .label("X")
+      .shown_default("one width for all");
 }
 int run_awq(const LiteFlags& o) {
   CompressionJob job = job_of(o, Method::kAwq);
   job.recipe.awq.clip = !o.no_clip;
+  job.recipe.awq.block_objective = o.objective == "block";
   if (o.procedure == "lmdeploy") {
     job.recipe.awq.lmdeploy_smoothing = true;
     job.recipe.awq.clip = false;
+  }
+  if (o.target_bits > 0) {
+    if (o.target_bits < kMixedWidths.front())
+      fail(ErrorCode::kInvalidArgument, "--target-bits {}: expected 2 to 4", o.target_bits);
+    if (job.format.container == Container::kGguf)
+      fail(ErrorCode::kInvalidArgument,
+           "--target-bits: no GGUF type holds 2 or 3 bits as they are here; expected --export "
+           "compressed-tensors");
+    job.recipe.target_bits = o.target_bits;
+    job.recipe.spec.bits = 3;
+    job.format.folder = FolderFormat::kCompressedTensors;
   }
   return finish(o, std::move(job));
 }
@@ -142,20 +168,6 @@ int run_gptq(const LiteFlags& o) {
   return finish(o, std::move(job));
 }
 
-void fill_smooth(LiteFlags& o, OptionList& list) {
-  add_common(o, list);
-  list_options(o.calibration, list);
-  o.export_format = "compressed-tensors";
-  list.add("export", &o.export_format, "file format of the result")
-      .choices({"compressed-tensors", "smooth_quant"})
-      .label("FORMAT");
-}
-int run_smooth(const LiteFlags& o) {
-  CompressionJob job = job_of(o, Method::kSmoothQuant);
-  job.recipe.spec = {8, -1, true};
-  return finish(o, std::move(job));
-}
-
 // No calibration: the scale of a row is its largest weight's, and that of a token is found when it comes.
 void fill_fp8(LiteFlags& o, OptionList& list) {
   add_common(o, list);
@@ -168,6 +180,27 @@ int run_fp8(const LiteFlags& o) {
   CompressionJob job = job_of(o, Method::kRtn);
   job.recipe.spec = {8, -1, true, true};
   job.format.dense = DType::kBF16;  // as the scales: peers hold them in the model's type
+  return finish(o, std::move(job));
+}
+
+void fill_smooth(LiteFlags& o, OptionList& list) {
+  add_common(o, list);
+  list_options(o.calibration, list);
+  o.export_format = "compressed-tensors";
+  list.add("export", &o.export_format, "file format of the result")
+      .choices({"compressed-tensors", "smooth_quant"})
+      .label("FORMAT");
+  list.add("quant_dtype", &o.quant_dtype, "fp8: 8-bit floats (E4M3), not smoothed")
+      .choices({"int8", "fp8", "float8_e4m3fn"})
+      .label("TYPE");
+}
+int run_smooth(const LiteFlags& o) {
+  if (o.quant_dtype != "int8") {
+    log_info("8-bit floats need no smoothing: this is turgo lite fp8");
+    return run_fp8(o);
+  }
+  CompressionJob job = job_of(o, Method::kSmoothQuant);
+  job.recipe.spec = {8, -1, true};
   return finish(o, std::move(job));
 }
 

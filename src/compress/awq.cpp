@@ -1,5 +1,6 @@
 #include "compress/awq.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -102,30 +103,53 @@ std::vector<float> shared(const std::vector<float>& values, const std::vector<in
   return out;
 }
 
+// Q(W s) / s of one row: d [k].
+void round_smoothed(const LinearMatrix& m, int64_t row, const std::vector<float>& s, const QuantSpec& spec,
+                    float* d) {
+  const int64_t k = m.k, size = spec.group_of(k);
+  const int max_code = spec.max_code();
+  const float* scale = s.data();
+  const float* w = m.weight.data() + row * k;
+  for (int64_t j = 0; j < k; ++j) d[j] = w[j] * scale[j];
+  for (int64_t g = 0; g < k; g += size) {
+    const GroupGrid grid = fit_grid(d + g, size, spec);
+    for (int64_t j = g; j < g + size; ++j) d[j] = grid.rounded(d[j], max_code) / scale[j];
+  }
+}
+
 // Sum over the consumers of tr(dW H dW^T), dW = Q(W s) / s - W; with max_rows > 0 an estimate from that many
 // rows of each, evenly spread.
 double smoothed_error(const ScaleGroup& group, const std::vector<float>& s, const QuantSpec& spec,
                       const ErrorMeter& error, const TeamMath& math, int64_t max_rows = 0) {
   double loss = 0;
-  const int max_code = spec.max_code();
-  const float* scale = s.data();
   for (const LinearMatrix* m : group.consumers) {
-    const int64_t k = m->k, size = spec.group_of(k);
+    const int64_t k = m->k;
     const int64_t stride = max_rows > 0 ? std::max<int64_t>(1, m->n / max_rows) : 1;
     const int64_t rows = (m->n + stride - 1) / stride;
     std::vector<float> delta(static_cast<size_t>(rows * k));
     math.for_each(rows, [&](int64_t r) {
       const float* w = m->weight.data() + r * stride * k;
       float* d = delta.data() + r * k;
-      for (int64_t j = 0; j < k; ++j) d[j] = w[j] * scale[j];
-      for (int64_t g = 0; g < k; g += size) {
-        const GroupGrid grid = fit_grid(d + g, size, spec);
-        for (int64_t j = g; j < g + size; ++j) d[j] = grid.rounded(d[j], max_code) / scale[j] - w[j];
-      }
+      round_smoothed(*m, r * stride, s, spec, d);
+      for (int64_t j = 0; j < k; ++j) d[j] -= w[j];
     });
     loss += error(delta, rows) * static_cast<double>(m->n) / static_cast<double>(rows);
   }
   return loss;
+}
+
+// The same of a block's answers.
+double block_error(const SourceLayer& layer, const ScaleGroup& group, const std::vector<float>& s,
+                   const QuantSpec& spec, const BlockLoss& block, const TeamMath& math) {
+  SourceLayer changed = layer;
+  const auto from = layer.linears();
+  const auto to = changed.linears();
+  for (size_t i = 0; i < from.size(); ++i)
+    if (std::ranges::find(group.consumers, from[i]) != group.consumers.end())
+      math.for_each(from[i]->n, [&](int64_t r) {
+        round_smoothed(*from[i], r, s, spec, to[i]->weight.data() + r * from[i]->k);
+      });
+  return block(changed, group.input);
 }
 
 std::vector<float> power_scale(const std::vector<float>& x, const std::vector<float>& w, float ratio,
@@ -166,19 +190,25 @@ std::vector<float> centred_scale(std::vector<float> s) {
 }
 
 std::vector<AwqFold> smooth_layer(SourceLayer& layer, std::array<InputStats, kNumLinearInputs>& stats,
-                                  const QuantSpec& spec, const AwqOptions& o, const TeamMath& math) {
+                                  const QuantSpec& spec, const AwqOptions& o, const BlockLoss* block,
+                                  const TeamMath& math) {
   std::vector<AwqFold> report;
   for (ScaleGroup& group : scale_groups(layer)) {
     InputStats& input = stats[static_cast<size_t>(group.input)];
     if (input.k == 0) continue;
     const ErrorMeter error(input, math);
+    const bool by_block = block && (group.input == LinearInput::kQkv || group.input == LinearInput::kGateUp);
+    auto loss_of = [&](const std::vector<float>& s, int64_t max_rows = 0) {
+      return by_block ? block_error(layer, group, s, spec, *block, math)
+                      : smoothed_error(group, s, spec, error, math, max_rows);
+    };
     AwqFold fold{group.what, 0, 0, 0};
     std::vector<float> best(static_cast<size_t>(input.k), 1);
-    fold.loss_before = fold.loss_after = smoothed_error(group, best, spec, error, math);
+    fold.loss_before = fold.loss_after = loss_of(best);
     if (o.lmdeploy_smoothing) {
       std::vector<float> s = power_scale(shared(input.absmax, group.share),
                                          shared(column_absmax(group.consumers), group.share), o.alpha, true);
-      fold.loss_after = smoothed_error(group, s, spec, error, math);
+      fold.loss_after = loss_of(s);
       fold.ratio = o.alpha;
       best = std::move(s);
     } else {
@@ -192,13 +222,13 @@ std::vector<AwqFold> smooth_layer(SourceLayer& layer, std::array<InputStats, kNu
       double least = INFINITY;
       for (bool duo : {false, true})
         for (int point = duo ? 0 : 2; point <= o.grid_points; point += 2) {
-          const double loss = smoothed_error(group, scale_of(point, duo), spec, error, math, kSearchRows);
+          const double loss = loss_of(scale_of(point, duo), kSearchRows);
           if (loss < least) least = loss, best_point = point, best_duo = duo;
         }
       for (int point : {best_point, best_point - 1, best_point + 1}) {
         if (point < 0 || point > o.grid_points) continue;
         std::vector<float> s = scale_of(point, best_duo);
-        const double loss = smoothed_error(group, s, spec, error, math);
+        const double loss = loss_of(s);
         if (loss >= fold.loss_after) continue;
         fold.loss_after = loss;
         fold.ratio = static_cast<float>(point) / static_cast<float>(o.grid_points);

@@ -8,6 +8,7 @@
 
 #include <array>
 
+#include "compress/block_loss.h"
 #include "compress/input_stats.h"
 #include "compress/quant_grid.h"
 #include "compress/source_model.h"
@@ -24,6 +25,7 @@ struct AwqOptions {
   // LMDeploy's procedure instead of a search: s = absmax(x)^alpha / absmax(w)^(1 - alpha), no clip.
   bool lmdeploy_smoothing = false;
   float alpha = 0.5f;
+  bool block_objective = false;  // scales of q, k, v and of gate, up by BlockLoss, as the paper's
 };
 
 struct AwqFold {
@@ -32,9 +34,11 @@ struct AwqFold {
   double loss_before = 0, loss_after = 0;  // sum of tr(dW H dW^T) with identity and winner
 };
 
-// Scales `layer` in place (its function in f32 stays the same) and the statistics with it.
+// Scales `layer` in place (its function in f32 stays the same) and the statistics with it. `block`: what
+// scales are searched by instead of the linears' errors, where it knows them; or null.
 std::vector<AwqFold> smooth_layer(SourceLayer& layer, std::array<InputStats, kNumLinearInputs>& stats,
-                                  const QuantSpec& spec, const AwqOptions& options, const TeamMath& math);
+                                  const QuantSpec& spec, const AwqOptions& options, const BlockLoss* block,
+                                  const TeamMath& math);
 
 // Grids [n][groups] whose ranges are shrunk to 1, 0.95 … 0.5 of the weights', each group to its best.
 void clip_grids(const LinearMatrix& matrix, const InputStats& stats, QuantizedMatrix& out,

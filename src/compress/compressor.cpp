@@ -61,11 +61,26 @@ Compressor::Stats Compressor::watch(const SourceLayer& layer, HiddenStates& stat
   return collector.finish();
 }
 
-void Compressor::smooth(SourceLayer& layer, Stats& stats, CompressedLayer& out) const {
+std::unique_ptr<BlockLoss> Compressor::block_loss(const SourceLayer& layer,
+                                                  const HiddenStates& states) const {
+  if (recipe_.method != Method::kAwq || !recipe_.awq.block_objective) return nullptr;
+  return std::make_unique<BlockLoss>(source_.config(), math_, layer, states);
+}
+
+void Compressor::smooth(SourceLayer& layer, Stats& stats, const BlockLoss* block,
+                        CompressedLayer& out) const {
   if (recipe_.method == Method::kAwq && recipe_.awq.scale)
-    out.folds = smooth_layer(layer, stats, recipe_.spec, recipe_.awq, math_);
+    out.folds = smooth_layer(layer, stats, recipe_.spec, recipe_.awq, block, math_);
   if (recipe_.method == Method::kSmoothQuant)
     out.folds = smooth_quant_layer(layer, stats, recipe_.smooth_alphas, math_);
+}
+
+// To nearest, of ranges that AWQ clips first.
+void Compressor::round(const SourceLayer& layer, const LinearMatrix& m, const Stats& stats,
+                       QuantizedMatrix& out) const {
+  const bool clip = recipe_.method == Method::kAwq && recipe_.awq.clip && &m != &layer.q && &m != &layer.k;
+  if (clip) clip_grids(m, stats[static_cast<size_t>(input_of(layer, m))], out, math_);
+  round_matrix(m, out, clip, math_);
 }
 
 void Compressor::solve(SourceLayer& layer, const Stats& stats, CompressedLayer& out) const {
@@ -81,7 +96,11 @@ void Compressor::solve(SourceLayer& layer, const Stats& stats, CompressedLayer& 
     report.name = m->name;
     const std::vector<float> before = m->weight;
     QuantizedMatrix q;
-    if (recipe_.quantize) q = QuantizedMatrix(m->n, m->k, recipe_.spec);
+    if (recipe_.quantize) {
+      QuantSpec spec = recipe_.spec;
+      if (auto width = recipe_.widths.find(m->name); width != recipe_.widths.end()) spec.bits = width->second;
+      q = QuantizedMatrix(m->n, m->k, spec);
+    }
     if (recipe_.prunes()) {
       report.num_zeros = prune_matrix(recipe_.method == Method::kSparseGpt ? PruneMethod::kSparseGpt
                                       : recipe_.method == Method::kWanda   ? PruneMethod::kWanda
@@ -92,9 +111,7 @@ void Compressor::solve(SourceLayer& layer, const Stats& stats, CompressedLayer& 
     } else if (recipe_.method == Method::kGptq) {
       report.fell_back = !gptq(*m, solves[input], stats[input], recipe_.gptq, q, math_);
     } else {
-      const bool clip = recipe_.method == Method::kAwq && recipe_.awq.clip && m != &layer.q && m != &layer.k;
-      if (clip) clip_grids(*m, stats[input], q, math_);
-      round_matrix(*m, q, clip, math_);
+      round(layer, *m, stats, q);
     }
     report.damping = solves[input].damping;
     if (recipe_.quantize)
@@ -115,12 +132,49 @@ CompressedLayer Compressor::compress(int index, HiddenStates& states) const {
     return out;
   }
   Stats stats;
+  const auto block = block_loss(out.layer, states);
   if (recipe_.needs_calibration()) stats = watch(out.layer, states);
-  smooth(out.layer, stats, out);
+  smooth(out.layer, stats, block.get(), out);
   solve(out.layer, stats, out);
   if (recipe_.needs_calibration() && recipe_.feeds_compressed())
     LayerRunner(source_.config(), math_).run(out.layer, states, {});
   return out;
+}
+
+std::vector<WidthCosts> Compressor::width_costs(int index, HiddenStates& states, HiddenStates& probe,
+                                                ModelTail& tail) const {
+  SourceLayer layer = source_.load_layer(index);
+  const LayerRunner runner(source_.config(), math_);
+  const HiddenStates before = probe;
+  runner.run(layer, probe, {});
+  const auto block = block_loss(layer, states);
+  Stats stats = watch(layer, states);
+  CompressedLayer unused;
+  smooth(layer, stats, block.get(), unused);
+  std::vector<WidthCosts> costs;
+  for (LinearMatrix* m : layer.linears()) {
+    const ErrorMeter error(stats[static_cast<size_t>(input_of(layer, *m))], math_);
+    WidthCosts cost{m->name, m->n * m->k, {}};
+    std::vector<float> narrowest, delta(m->weight.size());
+    for (size_t w = 0; w < kMixedWidths.size(); ++w) {
+      QuantSpec spec = recipe_.spec;
+      spec.bits = kMixedWidths[w];
+      QuantizedMatrix q(m->n, m->k, spec);
+      round(layer, *m, stats, q);
+      math_.for_each(m->n, [&](int64_t r) { q.decode_row(r, delta.data() + r * m->k); });
+      if (w == 0) narrowest = delta;
+      for (size_t i = 0; i < delta.size(); ++i) delta[i] -= m->weight[i];
+      cost.loss[w] = error(delta, m->n);
+    }
+    std::swap(m->weight, narrowest);
+    HiddenStates changed = before;
+    runner.run(layer, changed, {});
+    const double kl = tail.kl(index + 1, std::move(changed)), largest = cost.loss[0];
+    for (double& loss : cost.loss) loss = largest > 0 ? kl * loss / largest : 0;
+    std::swap(m->weight, narrowest);
+    costs.push_back(std::move(cost));
+  }
+  return costs;
 }
 
 int64_t Compressor::peak_bytes(int64_t tokens) const {
@@ -133,6 +187,8 @@ int64_t Compressor::peak_bytes(int64_t tokens) const {
   bytes += widest_input(c, true) * 4;
   const int64_t k = widest_input(c, false);
   bytes += k * k * (recipe_.feeds_compressed() ? 16 : 4);  // H packed, or its factors
+  if (recipe_.awq.block_objective) bytes += tokens * c.hidden_size * 4 * 5;
+  if (recipe_.target_bits > 0) bytes += static_cast<int64_t>(source_.file().total_bytes());
   return bytes;
 }
 
@@ -140,8 +196,9 @@ double Compressor::operations(int64_t num_tokens) const {
   if (!recipe_.needs_calibration()) return 0;
   const DecoderConfig& c = source_.config();
   const auto tokens = static_cast<double>(num_tokens);
-  double total = 0;
+  double total = 0, weights = 0;
   for (const LayerConfig& l : c.layers) {
+    weights += static_cast<double>(layer_weights(c, l));
     const double hidden = c.hidden_size, q = l.num_heads * l.head_dim, kv = l.num_kv_heads * l.head_dim,
                  width = l.intermediate_size;
     const double passes = recipe_.feeds_compressed() ? 2 : 1;
@@ -155,6 +212,8 @@ double Compressor::operations(int64_t num_tokens) const {
       const double error = 2 * n * k * columns * (sampled ? 1 : 0.6);  // of all rows: ErrorMeter
       if (recipe_.method == Method::kAwq && recipe_.awq.scale)
         total += (4 + 21 * std::min(1.0, kSearchRows * matrices / n)) * error;
+      // q, k, v run with o behind them, gate and up with down.
+      if (recipe_.awq.block_objective && n > q) total += 25 * 2 * tokens * n * k * 1.5;
       if (recipe_.method == Method::kAwq && recipe_.awq.clip)
         total += 22 * n * k * static_cast<double>(recipe_.spec.group_of(static_cast<int64_t>(k)));
       if (recipe_.method == Method::kSmoothQuant && n > q) total += 7 * error;
@@ -162,6 +221,10 @@ double Compressor::operations(int64_t num_tokens) const {
         total += n * k * k + 8 * k * k * k / 3;
       total += 2 * error;  // the report's
     }
+  }
+  if (recipe_.target_bits > 0) {  // everything once more, and half the layers and the head twice per matrix
+    const double head = static_cast<double>(c.hidden_size) * c.vocab_size;
+    total += total + 7.0 * c.num_layers() * 2 * static_cast<double>(kProbeTokens) * (weights / 2 + 2 * head);
   }
   return total;
 }

@@ -3,7 +3,7 @@
 // layer see what the compressed one makes of them, so that it can make up for errors (as their papers do).
 #pragma once
 
-#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,6 +11,7 @@
 #include "compress/calibration_text.h"
 #include "compress/gptq.h"
 #include "compress/layer_runner.h"
+#include "compress/mixed_widths.h"
 #include "compress/prune.h"
 
 namespace turgo {
@@ -22,6 +23,10 @@ struct Recipe {
   Method method = Method::kRtn;
   bool quantize = true;  // false: pruning alone
   QuantSpec spec;
+  // > 0: each matrix gets one of kMixedWidths, this many bits on average; spec.bits then says what scales are
+  // searched for, and `widths` is what was chosen, by name.
+  double target_bits = 0;
+  std::map<std::string, int> widths;
   AwqOptions awq;
   GptqOptions gptq;
   Sparsity sparsity;
@@ -57,6 +62,11 @@ class Compressor {
   // `states` is where layer `index` begins (unused without calibration) and becomes where the next one does.
   CompressedLayer compress(int index, HiddenStates& states) const;
 
+  // What each matrix of layer `index` costs at each of kMixedWidths. `states` as for compress(), without what
+  // compression changes; `probe` likewise, of the samples that `tail` holds.
+  std::vector<WidthCosts> width_costs(int index, HiddenStates& states, HiddenStates& probe,
+                                      ModelTail& tail) const;
+
   // Bytes beyond the model's own file at the worst layer, and floating-point operations in all.
   int64_t peak_bytes(int64_t num_tokens) const;
   double operations(int64_t num_tokens) const;
@@ -64,8 +74,12 @@ class Compressor {
  private:
   using Stats = std::array<InputStats, kNumLinearInputs>;
   Stats watch(const SourceLayer& layer, HiddenStates& states) const;
-  void smooth(SourceLayer& layer, Stats& stats, CompressedLayer& out) const;
+  void smooth(SourceLayer& layer, Stats& stats, const BlockLoss* block, CompressedLayer& out) const;
+  // For smooth(); `states`: in front of the layer.
+  std::unique_ptr<BlockLoss> block_loss(const SourceLayer& layer, const HiddenStates& states) const;
   void solve(SourceLayer& layer, const Stats& stats, CompressedLayer& out) const;
+  void round(const SourceLayer& layer, const LinearMatrix& matrix, const Stats& stats,
+             QuantizedMatrix& out) const;
 
   const SourceModel& source_;
   Recipe recipe_;

@@ -58,7 +58,10 @@ Json identity_of(const CompressionJob& job, const SourceModel& source, const Cal
           {"group_size", r.spec.group_size},
           {"symmetric", r.spec.symmetric},
           {"e4m3", r.spec.e4m3},
-          {"awq", {r.awq.scale, r.awq.clip, r.awq.grid_points, r.awq.lmdeploy_smoothing, r.awq.alpha}},
+          {"widths", r.widths},
+          {"awq",
+           {r.awq.scale, r.awq.clip, r.awq.grid_points, r.awq.lmdeploy_smoothing, r.awq.alpha,
+            r.awq.block_objective}},
           {"gptq", {r.gptq.act_order, r.gptq.damping, r.gptq.clip}},
           {"sparsity", {r.sparsity.ratio, r.sparsity.n, r.sparsity.m}},
           {"format",
@@ -187,6 +190,39 @@ void announce(const CompressionJob& job, const SourceModel& source, const Calibr
              time_text(compressor.operations(samples.num_tokens) / measured_rate(math) + 2));
 }
 
+// Bits per matrix, and what they were chosen by for the report.
+std::map<std::string, int> choose_widths(const CompressionJob& job, const SourceModel& source,
+                                         const CalibrationSamples& samples, const Compressor& compressor,
+                                         const TeamMath& math, Json& report) {
+  std::vector<int32_t> probe_ids = samples.ids.back();
+  probe_ids.resize(std::min(probe_ids.size(), static_cast<size_t>(kProbeTokens)));
+  ModelTail tail(source, math, {probe_ids});
+  HiddenStates states = embed_samples(source, samples.ids), probe = tail.embedded();
+  std::vector<WidthCosts> costs;
+  ProgressBar bar("measuring");
+  const auto bytes = static_cast<int64_t>(source.file().total_bytes());
+  const int num_layers = source.config().num_layers();
+  const auto start = Clock::now();
+  for (int i = 0; i < num_layers; ++i) {
+    for (WidthCosts& cost : compressor.width_costs(i, states, probe, tail)) costs.push_back(std::move(cost));
+    bar.show(bytes * (i + 1) / num_layers, bytes);
+    if (i % 5 == 4)
+      log_info("layer {} of {} measured, about {} left", i + 1, num_layers,
+               time_text(seconds_since(start) / (i + 1) * (num_layers - i - 1)));
+  }
+  const std::vector<int> widths = share_out_widths(costs, job.recipe.target_bits);
+  std::map<std::string, int> by_name;
+  std::map<int, int> counts;
+  report = Json::object();
+  for (size_t i = 0; i < costs.size(); ++i) {
+    by_name[costs[i].name] = widths[i];
+    ++counts[widths[i]];
+    report[costs[i].name] = {{"bits", widths[i]}, {"kl", costs[i].loss}};
+  }
+  fmt::print(stderr, "{} matrices get 2 bits, {} 3 bits, {} 4 bits\n", counts[2], counts[3], counts[4]);
+  return by_name;
+}
+
 void solve_layers(const CompressionJob& job, const SourceModel& source, const CalibrationSamples& samples,
                   const Compressor& compressor, const TeamMath& math, WorkFolder& work) {
   HiddenStates states;
@@ -240,10 +276,13 @@ CompressionReport run_compression(CompressionJob job) {
   TeamMath math(std::make_shared<ThreadTeam>(job.threads), *kernels);
   if (!job.dry_run) check_target(job.target, job.model, job.force);  // before a long calibration
   const auto [samples, held_out] = read_text(job, source);
-  Compressor compressor(source, job.recipe, math);
-  announce(job, source, samples, compressor, math);
+  const Compressor plan(source, job.recipe, math);
+  announce(job, source, samples, plan, math);
   if (job.dry_run) return CompressionReport{};
 
+  Json widths;
+  if (job.recipe.target_bits > 0) job.recipe.widths = choose_widths(job, source, samples, plan, math, widths);
+  const Compressor compressor(source, job.recipe, math);
   WorkFolder work(job.target, job.model, job.force, identity_of(job, source, samples));
   solve_layers(job, source, samples, compressor, math, work);
   DecoderConfig config = source.config();
@@ -260,6 +299,7 @@ CompressionReport run_compression(CompressionJob job) {
                  {"calibration_tokens", samples.num_tokens},
                  {"seconds", seconds_since(start)},
                  {"layers", work.reports()}};
+  if (!widths.is_null()) report.json["widths"] = widths;
   if (job.self_check && held_out.size() >= 64) {
     SelfCheck check = check_result(job.model, job.target, held_out, job.threads);
     report.json["self_check"] = to_json(check);

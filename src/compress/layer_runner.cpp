@@ -39,7 +39,65 @@ struct FusedLinear {
   }
 };
 
+int32_t longest_of(const HiddenStates& states) {
+  int64_t longest = 1;
+  for (size_t i = 1; i < states.offsets.size(); ++i)
+    longest = std::max(longest, states.offsets[i] - states.offsets[i - 1]);
+  return static_cast<int32_t>(longest);
+}
+
+std::shared_ptr<Executor> watched(std::shared_ptr<Executor> executor, const InputWatcher& watcher) {
+  return watcher ? make_observing_executor(std::move(executor), watcher) : executor;
+}
+
 }  // namespace
+
+SampleRunner::SampleRunner(const DecoderConfig& config, DecoderWeights weights, const TeamMath& math,
+                           const InputWatcher& watcher, const HiddenStates& samples)
+    : executor_(watched(make_eager_executor(math.shared_team(), math.kernels(), Precision::kF32), watcher)),
+      decoder_(config, std::move(weights), executor_, KvType::kF32, longest_of(samples),
+               longest_of(samples)) {
+  const int32_t longest = longest_of(samples);
+  blocks_.resize(static_cast<size_t>((longest + kKvBlockTokens - 1) / kKvBlockTokens));
+  std::iota(blocks_.begin(), blocks_.end(), 0);
+  positions_.resize(static_cast<size_t>(longest));
+  std::iota(positions_.begin(), positions_.end(), 0);
+  for (const CacheSpec& spec : decoder_.cache_specs()) {
+    memory_.push_back(executor_->allocate(spec.block_bytes * static_cast<int64_t>(blocks_.size())));
+    pools_.push_back(static_cast<std::byte*>(memory_.back().get()));
+  }
+}
+
+void SampleRunner::run(int begin, int end, HiddenStates& states) {
+  for (int64_t i = 0; i < states.num_samples(); ++i) {
+    const int64_t first = states.offsets[static_cast<size_t>(i)];
+    SequenceRows sequence;
+    sequence.num_rows = static_cast<int32_t>(states.offsets[static_cast<size_t>(i) + 1] - first);
+    sequence.block_table = blocks_.data();
+    std::vector<std::vector<SequenceRows>> sequences(pools_.size(), {sequence});
+    StepInput in;
+    in.num_rows = sequence.num_rows;
+    in.positions = positions_.data();
+    in.sequences = sequences;
+    in.pools = pools_;
+    decoder_.forward_layers(
+        begin, end, in,
+        f32_matrix(states.rows.data() + first * states.hidden_size, sequence.num_rows, states.hidden_size));
+    executor_->synchronize();
+  }
+}
+
+void SampleRunner::logits(const HiddenStates& states, int64_t begin, int64_t count, float* out) {
+  std::vector<int32_t> rows(static_cast<size_t>(count));
+  std::iota(rows.begin(), rows.end(), 0);
+  StepInput in;
+  in.num_rows = static_cast<int32_t>(count);
+  in.logits_rows = rows;
+  auto* first = const_cast<float*>(states.rows.data()) + begin * states.hidden_size;  // read only
+  decoder_.logits(in, f32_matrix(first, count, states.hidden_size),
+                  f32_matrix(out, count, decoder_.config().vocab_size));
+  executor_->synchronize();
+}
 
 HiddenStates embed_samples(const SourceModel& model, const std::vector<std::vector<int32_t>>& samples) {
   HiddenStates states;
@@ -74,41 +132,7 @@ void LayerRunner::run(const SourceLayer& layer, HiddenStates& states, const Inpu
   DecoderWeights weights;
   weights.layers = {w};
 
-  int64_t longest = 1;
-  for (int64_t i = 0; i < states.num_samples(); ++i)
-    longest = std::max(longest,
-                       states.offsets[static_cast<size_t>(i) + 1] - states.offsets[static_cast<size_t>(i)]);
-  auto executor = make_eager_executor(math_.shared_team(), math_.kernels(), Precision::kF32);
-  if (watcher) executor = make_observing_executor(executor, watcher);
-  const auto rows = static_cast<int32_t>(longest);
-  Decoder decoder(config, std::move(weights), executor, KvType::kF32, rows, rows);
-
-  std::vector<int32_t> blocks(static_cast<size_t>((longest + kKvBlockTokens - 1) / kKvBlockTokens));
-  std::iota(blocks.begin(), blocks.end(), 0);
-  std::vector<std::shared_ptr<void>> memory;
-  std::vector<std::byte*> pools;
-  for (const CacheSpec& spec : decoder.cache_specs()) {
-    memory.push_back(executor->allocate(spec.block_bytes * static_cast<int64_t>(blocks.size())));
-    pools.push_back(static_cast<std::byte*>(memory.back().get()));
-  }
-  std::vector<int32_t> positions(static_cast<size_t>(longest));
-  std::iota(positions.begin(), positions.end(), 0);
-  for (int64_t i = 0; i < states.num_samples(); ++i) {
-    const int64_t begin = states.offsets[static_cast<size_t>(i)];
-    SequenceRows sequence;
-    sequence.num_rows = static_cast<int32_t>(states.offsets[static_cast<size_t>(i) + 1] - begin);
-    sequence.block_table = blocks.data();
-    std::vector<std::vector<SequenceRows>> sequences(pools.size(), {sequence});
-    StepInput in;
-    in.num_rows = sequence.num_rows;
-    in.positions = positions.data();
-    in.sequences = sequences;
-    in.pools = pools;
-    decoder.forward_layers(
-        0, 1, in,
-        f32_matrix(states.rows.data() + begin * states.hidden_size, sequence.num_rows, states.hidden_size));
-    executor->synchronize();
-  }
+  SampleRunner(config, std::move(weights), math_, watcher, states).run(0, 1, states);
 }
 
 }  // namespace turgo

@@ -9,6 +9,7 @@
 #include "compress/observing_executor.h"
 #include "compress/source_model.h"
 #include "compress/team_math.h"
+#include "models/decoder.h"
 
 namespace turgo {
 
@@ -23,6 +24,25 @@ struct HiddenStates {
 };
 
 HiddenStates embed_samples(const SourceModel& model, const std::vector<std::vector<int32_t>>& samples);
+
+// Layers of a model over samples, one after the other, in f32. Room for the longest of `samples`.
+class SampleRunner {
+ public:
+  // `watcher` may be empty.
+  SampleRunner(const DecoderConfig& config, DecoderWeights weights, const TeamMath& math,
+               const InputWatcher& watcher, const HiddenStates& samples);
+  // Replaces the states in front of layer `begin` by those in front of layer `end`.
+  void run(int begin, int end, HiddenStates& states);
+  // Of rows [begin, begin + count) behind the last layer: out [count][vocab_size].
+  void logits(const HiddenStates& states, int64_t begin, int64_t count, float* out);
+
+ private:
+  std::shared_ptr<Executor> executor_;
+  Decoder decoder_;
+  std::vector<int32_t> blocks_, positions_;
+  std::vector<std::shared_ptr<void>> memory_;
+  std::vector<std::byte*> pools_;
+};
 
 class LayerRunner {
  public:

@@ -146,8 +146,6 @@ void check_format(FolderFormat format, const QuantSpec& spec, const std::string&
     refuse("its files hold 4 bits of rows that are a multiple of 8; use --export gptq or compressed-tensors");
   if (format == FolderFormat::kGptq && (k * spec.bits % 32 != 0 || n * spec.bits % 32 != 0))
     refuse("its files need rows and columns that fill whole 32-bit words");
-  if (format == FolderFormat::kCompressedTensors && spec.bits != 4 && spec.bits != 8)
-    refuse("its files hold 4 or 8 bits; use --export gptq");
   if (format == FolderFormat::kSmoothQuant && !is_w8a8(spec))
     refuse("its files hold symmetric 8 bits per row");
 }
@@ -183,7 +181,8 @@ std::vector<OutputTensor> quantized_tensors(const LinearMatrix& m, const Quantiz
   return out;
 }
 
-Json quantization_config(FolderFormat format, const QuantSpec& spec, bool act_order) {
+Json quantization_config(FolderFormat format, const QuantSpec& spec, const std::map<std::string, int>& widths,
+                         bool act_order) {
   switch (format) {
     case FolderFormat::kAwq:
       return {{"quant_method", "awq"},         {"version", "gemm"},  {"bits", spec.bits},
@@ -207,12 +206,19 @@ Json quantization_config(FolderFormat format, const QuantSpec& spec, bool act_or
         inputs = {
             {"num_bits", 8}, {"type", type}, {"symmetric", true}, {"strategy", "token"}, {"dynamic", true}};
       const char* name = spec.e4m3 ? "float-quantized" : w8a8 ? "int-quantized" : "pack-quantized";
-      Json group = {
-          {"targets", {"Linear"}}, {"format", name}, {"weights", weights}, {"input_activations", inputs}};
+      std::map<int, Json> targets;  // by bits
+      for (const auto& [matrix, bits] : widths) targets[bits].push_back(matrix);
+      if (targets.empty()) targets[spec.bits].push_back("Linear");
+      Json groups = Json::object();
+      for (auto& [bits, names] : targets) {
+        weights["num_bits"] = bits;
+        groups[fmt::format("group_{}", groups.size())] = {
+            {"targets", names}, {"format", name}, {"weights", weights}, {"input_activations", inputs}};
+      }
       return {{"quant_method", "compressed-tensors"},
               {"format", name},
               {"quantization_status", "compressed"},
-              {"config_groups", {{"group_0", group}}},
+              {"config_groups", groups},
               {"ignore", {"lm_head"}},
               {"kv_cache_scheme", nullptr}};
     }

@@ -7,13 +7,14 @@
 //   [k];
 //                       b-bit fields from the lowest bit up, across words for 3 bits; zeros as they are
 //   compressed-tensors  weight_packed i32 [n, k b/32], weight_scale f16 [n, k/g], weight_shape i64 [2], and
-//     pack-quantized    where asymmetric weight_zero_point i32 [n b/32, k/g] packed along n; 4 and 8 bits
+//     pack-quantized    where asymmetric weight_zero_point i32 [n b/32, k/g] packed along n; all widths
 //   int-quantized       weight i8 [n, k], weight_scale f32 [n, 1]: W8A8 (LMDeploy's smooth_quant calls it
 //   scale)
 //   float-quantized     weight e4m3 [n, k], weight_scale bf16 [n, 1] (smooth_quant: scale f32)
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -44,7 +45,9 @@ std::vector<OutputTensor> quantized_tensors(const LinearMatrix& matrix, const Qu
 // Throws Error{kInvalidArgument} naming what the format holds.
 void check_format(FolderFormat format, const QuantSpec& spec, const std::string& name, int64_t n, int64_t k);
 
-// config.json's quantization_config. `act_order` is noted only; grids are static.
-Json quantization_config(FolderFormat format, const QuantSpec& spec, bool act_order);
+// config.json's quantization_config. `act_order` is noted only; grids are static. `widths`: bits by matrix
+// where they differ (compressed-tensors alone can say that).
+Json quantization_config(FolderFormat format, const QuantSpec& spec, const std::map<std::string, int>& widths,
+                         bool act_order);
 
 }  // namespace turgo

@@ -293,7 +293,8 @@ void write_folder(const SourceModel& source, const DecoderConfig& config, const 
                                                     : "bfloat16";
   Json j = hf_config(source, config, dtype);
   if (recipe.quantize && format.folder != FolderFormat::kDense)
-    j["quantization_config"] = quantization_config(format.folder, recipe.spec, format.act_order);
+    j["quantization_config"] =
+        quantization_config(format.folder, recipe.spec, recipe.widths, format.act_order);
   AtomicFile file(path + "/config.json");
   file.write(j.dump(2) + "\n");
   file.commit();

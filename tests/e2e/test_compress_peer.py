@@ -38,6 +38,7 @@ print(json.dumps({"text": AutoTokenizer.from_pretrained(folder).decode(ids)}))
 FORMATS = {"int4_asymmetric": ["rtn", "--w-bits", "4", "--w-group-size", "64", "--export", "compressed-tensors"],
            "int4_symmetric": ["rtn", "--w-bits", "4", "--w-group-size", "32", "--w-sym", "--export", "compressed-tensors"],
            "int8_groups": ["rtn", "--w-bits", "8", "--w-group-size", "64", "--w-sym", "--export", "compressed-tensors"],
+           "mixed": ["auto_awq", "--target-bits", "3", "--w-sym", "--w-group-size", "64", "--calib-samples", "1", "--calib-seqlen", "48"],
            "fp8": ["fp8"], "fp8_as_it_stands": ["fp8"],
            "plain": ["prune", "--method", "magnitude", "--sparsity", "0.2", "--dtype", "float32"]}
 

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import tiny_gguf
 
 FLAGS = ["--export", "gguf", "--w-group-size", "32", "--w-sym", "--calib-dataset", "tales", "--calib-samples", "2",
          "--calib-seqlen", "64", "--no-check"]
@@ -141,3 +142,60 @@ def test_a_folder_becomes_a_gguf_file(turgo, model, rounded, tmp_path):
     for key in ("general.architecture", "llama.block_count", "llama.attention.head_count_kv", "llama.rope.freq_base", "tokenizer.ggml.pre",
                 "tokenizer.ggml.eos_token_id", "tokenizer.chat_template", "llama.context_length", "tokenizer.ggml.merges"):
         assert ours[key].contents() == theirs[key].contents(), key
+
+
+def test_fp8_folders_are_read_as_they_were_written(turgo, model, tmp_path):
+    """Both formats hold the same codes; scales are bf16, so that they lie in either exactly. The check that the command makes is that of W8A8."""
+    logits = {}
+    for name in ("compressed-tensors", "smooth_quant"):
+        turgo("lite", "fp8", model, "--work-dir", tmp_path / name, "--export", name, check=0)
+        turgo("eval", "logits", tmp_path / name, "--token-ids", "504,3575,282,4649", "--precision", "f32", "--output", tmp_path / "out.npy", check=0)
+        logits[name] = np.load(tmp_path / "out.npy")
+    np.testing.assert_array_equal(logits["compressed-tensors"], logits["smooth_quant"])
+    turgo("lite", "smooth_quant", model, "--quant-dtype", "fp8", "--work-dir", tmp_path / "same", "--no-check", check=0)
+    assert (tmp_path / "same" / "model.safetensors").read_bytes() == (tmp_path / "compressed-tensors" / "model.safetensors").read_bytes()
+    report = json.loads((tmp_path / "compressed-tensors" / "turgo_report.json").read_text())
+    assert report["numbers"] == "float8_e4m3fn" and report["self_check"]["mean_kl"] < 0.05
+    group = json.loads((tmp_path / "compressed-tensors" / "config.json").read_text())["quantization_config"]["config_groups"]["group_0"]
+    assert group["format"] == "float-quantized" and group["weights"]["strategy"] == "channel"
+    assert group["input_activations"] == {"num_bits": 8, "type": "float", "symmetric": True, "strategy": "token", "dynamic": True}
+
+
+def test_widths_follow_what_the_answers_bear(turgo, tmp_path):
+    """A matrix of zeros costs nothing at any width; the rest share the bits. Same choice with any number of threads."""
+    def silence(name, values):
+        if name == "blk.1.ffn_down":
+            values[:] = 0
+    tiny_gguf.write(tmp_path / "tiny.gguf", "{{ messages[0].content }}", layers=3, edit=silence)
+    flags = ["--w-group-size", "32", "--calib-samples", "4", "--calib-seqlen", "128", "--target-bits", "3", "--max-kl", "10"]
+    for threads in (1, 2):
+        turgo("lite", "auto_awq", tmp_path / "tiny.gguf", "--work-dir", tmp_path / str(threads), *flags, "--threads", threads, check=0)
+    one, two = (tmp_path / threads for threads in "12")
+    for name in ("config.json", "model.safetensors"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    groups = json.loads((one / "config.json").read_text())["quantization_config"]["config_groups"].values()
+    bits = {target: group["weights"]["num_bits"] for group in groups for target in group["targets"]}
+    widths = json.loads((one / "turgo_report.json").read_text())["widths"]
+    assert bits == {name: entry["bits"] for name, entry in widths.items()} and len(bits) == 21 and set(bits.values()) == {2, 3, 4}
+    assert bits["model.layers.1.mlp.down_proj"] == 2
+    assert widths["model.layers.1.mlp.down_proj"]["kl"] == [0, 0, 0]
+    sizes = {name: tiny_gguf.HIDDEN * (tiny_gguf.MLP if ".mlp." in name else tiny_gguf.HIDDEN) for name in bits}
+    assert 2.9 < sum(bits[name] * size for name, size in sizes.items()) / sum(sizes.values()) <= 3
+    for entry in widths.values():
+        assert entry["kl"][0] >= entry["kl"][1] >= entry["kl"][2] >= 0
+    for more, words in [(["--target-bits", "1.5"], "expected 2 to 4"), (["--target-bits", "5"], "--target-bits"), (["--export", "gguf"], "--export compressed-tensors")]:
+        assert words in turgo("lite", "auto_awq", tmp_path / "tiny.gguf", "--work-dir", tmp_path / "no", *flags, *more, check=2).stderr
+
+
+def test_the_objective_of_the_paper(turgo, tmp_path):
+    """Scales that blocks are searched by are others than those of linears, and both folders are read."""
+    tiny_gguf.write(tmp_path / "tiny.gguf", "{{ messages[0].content }}", layers=2)
+    folds = {}
+    for name in ("linear", "block"):
+        turgo("lite", "auto_awq", tmp_path / "tiny.gguf", "--work-dir", tmp_path / name, "--w-bits", "3", "--w-group-size", "32", "--calib-samples", "4",
+              "--calib-seqlen", "128", "--objective", name, "--max-kl", "10", check=0)
+        folds[name] = [f for layer in json.loads((tmp_path / name / "turgo_report.json").read_text())["layers"] for f in layer["folds"]]
+    for linear, block in zip(folds["linear"], folds["block"]):
+        assert linear["what"] == block["what"] and 0 < block["loss_after"] <= block["loss_before"]
+        by_block = linear["what"] in ("input_norm -> q, k, v", "pre_mlp_norm -> gate, up")
+        assert (linear["loss_before"] == block["loss_before"]) != by_block

@@ -161,6 +161,7 @@ CASES = {
     "ct_w3": (pack_quantized, dict(bits=3, group=64, symmetric=False), compressed("pack-quantized")),
     "ct_w2": (pack_quantized, dict(bits=2, group=32, symmetric=True), compressed("pack-quantized")),
     "ct_w8": (pack_quantized, dict(bits=8, group=128, symmetric=True), compressed("pack-quantized")),
+    "ct_mixed": (pack_quantized, dict(bits=4, group=64, symmetric=False, mixed=True), compressed("pack-quantized")),
     "ct_w8a8": (int_quantized, dict(bits=8, group=-1, symmetric=True, halve=True), compressed("int-quantized")),
     "ct_f8_rows": (float_quantized, dict(bits=8, group=-1, halve=True), compressed("float-quantized", strategy="channel")),
     "ct_f8_tensor": (float_quantized, dict(bits=8, group=-1, layout="tensor"), compressed("float-quantized", strategy="tensor")),
@@ -188,8 +189,10 @@ def make(tmp_path, case, change=None, **more):
         tensors[head] = change(tensors[head])
     dense = dict(tensors)
     orders = {k: rng.permutation(k) for k in (HIDDEN, HEADS * DIM, WIDTH)}
-    for name, (n, k) in linears().items():
+    for i, (name, (n, k)) in enumerate(linears().items()):
         group = k if o["group"] < 0 else o["group"]
+        if o.get("mixed"):
+            o = {**o, "bits": 2 + i % 3}
         code = rng.integers(0, 2 ** o["bits"], (n, k))
         zero = rng.integers(o.get("low_zero", 0), 2 ** o["bits"], (n, -(-k // group)))
         if o.get("symmetric"):

@@ -1,4 +1,4 @@
-"""Writes a GGUF of one tiny layer with a byte vocabulary and any chat template, which may be bytes: a model file from a stranger."""
+"""Writes a GGUF of one tiny layer (or a few) with a byte vocabulary and any chat template, which may be bytes: a model file from a stranger."""
 import gguf
 import numpy as np
 
@@ -15,14 +15,14 @@ def byte_letters():
     return [letters[byte] for byte in range(256)]
 
 
-def write(path, template, seed=1, control=()):
-    """`control`: further control tokens, behind <|user|>."""
+def write(path, template, seed=1, control=(), layers=1, edit=None):
+    """`control`: further control tokens, behind <|user|>. edit(name, values) may change a tensor's values."""
     random = np.random.default_rng(seed)
     tokens = [*byte_letters(), "ab", "<|end|>", "<|user|>", *control]
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_context_length(2048)
     writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(1)
+    writer.add_block_count(layers)
     writer.add_feed_forward_length(MLP)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(HEADS)
@@ -38,11 +38,13 @@ def write(path, template, seed=1, control=()):
     writer.add_bos_token_id(257)
     writer.add_key_value("tokenizer.chat_template", template, gguf.GGUFValueType.STRING)
     shapes = {"token_embd": (len(tokens), HIDDEN), "output": (len(tokens), HIDDEN), "output_norm": (HIDDEN,)}
-    shapes |= {f"blk.0.{name}": shape for name, shape in {
+    shapes |= {f"blk.{i}.{name}": shape for i in range(layers) for name, shape in {
         "attn_norm": (HIDDEN,), "ffn_norm": (HIDDEN,), "attn_q": (HIDDEN, HIDDEN), "attn_k": (HIDDEN, HIDDEN), "attn_v": (HIDDEN, HIDDEN),
         "attn_output": (HIDDEN, HIDDEN), "ffn_gate": (MLP, HIDDEN), "ffn_up": (MLP, HIDDEN), "ffn_down": (HIDDEN, MLP)}.items()}
     for name, shape in shapes.items():
         values = np.ones(shape) if len(shape) == 1 else random.normal(0, 0.1, shape)
+        if edit:
+            edit(name, values)
         writer.add_tensor(name + ".weight", values.astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
