@@ -4,9 +4,10 @@
 #                                   something else: *_test.cpp -> turgo_NAME_test (ctest), *_bench.cpp ->
 #                                   turgo_NAME_bench, *_fuzz.cpp -> one replay test and one libFuzzer target each.
 
-if(TURGO_KERNELS_ONLY)  # they need no library, and of core/ one header
+if(TURGO_KERNELS_ONLY)  # they need no library, and of core/ what has no dependency; a test's cache has its memory
   add_library(fmt::fmt INTERFACE IMPORTED)
   add_library(turgo_core INTERFACE)
+  target_sources(turgo_core INTERFACE ${PROJECT_SOURCE_DIR}/src/core/reserved_memory.cpp)
 else()
   find_package(fmt REQUIRED)
 endif()
