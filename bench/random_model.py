@@ -1,8 +1,11 @@
+#!/usr/bin/env python3
 """Makes GGUF files with random weights: for speeds of shapes whose trained weights need not be at hand.
 
+usage: bench/random_model.py FOLDER [--shape 0.5b|1.5b] [--tokenizer MODEL.gguf]
 Weights are Gaussian of variance 1 / in_features, norms one, so that activations stay of order one through the layers.
-Needs numpy and gguf (.venv has them).
+With --tokenizer the file takes that model's tokenizer, so that it can be calibrated on a text. Needs numpy and gguf (.venv has them).
 """
+import argparse
 import os
 import pathlib
 
@@ -10,12 +13,34 @@ import gguf
 import numpy as np
 
 
+# Qwen2's: hidden_size, layers, heads, kv heads, intermediate_size
+SHAPES = {"0.5b": (896, 24, 14, 2, 4864), "1.5b": (1536, 28, 12, 2, 8960)}
+
+
 def qwen2_half_billion(folder: pathlib.Path) -> pathlib.Path:
-    """Qwen2-0.5B's shape, without a tokenizer: 24 layers of 896, 14 heads on 2 kv heads, MLP 4,864, 151,936 tokens."""
-    target = folder / "qwen2-0.5b-random.gguf"
+    """Qwen2-0.5B's shape, without a tokenizer."""
+    return qwen2(folder, "0.5b")
+
+
+def copy_tokenizer(source: pathlib.Path, writer: gguf.GGUFWriter, vocab: int) -> None:
+    """All of the source's tokenizer.* keys; its vocabulary is filled up to `vocab` with tokens that no text has."""
+    for name, field in gguf.GGUFReader(source).fields.items():
+        if not name.startswith("tokenizer."):
+            continue
+        value, kind = field.contents(), field.types[0]
+        if name == "tokenizer.ggml.tokens":
+            value += [f"<unused{i}>" for i in range(vocab - len(value))]
+        elif name in ("tokenizer.ggml.token_type", "tokenizer.ggml.scores"):
+            value += [5 if name.endswith("type") else 0] * (vocab - len(value))  # 5: unused
+        writer.add_key_value(name, value, kind, sub_type=field.types[1] if kind == gguf.GGUFValueType.ARRAY else None)
+
+
+def qwen2(folder: pathlib.Path, shape: str, tokenizer: pathlib.Path | None = None) -> pathlib.Path:
+    """Qwen2's shape with 151,936 tokens and a tied head."""
+    target = folder / f"qwen2-{shape}-random{'-text' if tokenizer else ''}.gguf"
     if target.exists():
         return target
-    hidden, layers, heads, kv_heads, mlp, vocab = 896, 24, 14, 2, 4864, 151936
+    (hidden, layers, heads, kv_heads, mlp), vocab = SHAPES[shape], 151936
     kv = hidden // heads * kv_heads
     random = np.random.default_rng(0)
     part = target.with_suffix(".part")
@@ -29,7 +54,10 @@ def qwen2_half_billion(folder: pathlib.Path) -> pathlib.Path:
     writer.add_rope_freq_base(1e6)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_vocab_size(vocab)
-    writer.add_tokenizer_model("none")
+    if tokenizer:
+        copy_tokenizer(tokenizer, writer, vocab)
+    else:
+        writer.add_tokenizer_model("none")
 
     def matrix(name: str, rows: int, cols: int) -> None:
         writer.add_tensor(name, (random.standard_normal((rows, cols), dtype=np.float32) / cols ** 0.5).astype(np.float16))
@@ -54,3 +82,13 @@ def qwen2_half_billion(folder: pathlib.Path) -> pathlib.Path:
     writer.close()
     os.replace(part, target)
     return target
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--shape", choices=SHAPES, default="0.5b")
+    parser.add_argument("--tokenizer", type=pathlib.Path)
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    print(qwen2(args.folder, args.shape, args.tokenizer))
