@@ -15,7 +15,7 @@
 namespace turgo {
 
 inline constexpr std::array<int, 3> kMixedWidths = {2, 3, 4};
-inline constexpr int64_t kProbeTokens = 512;  // 256 to 2,048 led to the same quality
+inline constexpr int64_t kProbeTokens = 512;  // 256 to 2,048 led to much the same quality
 
 struct WidthCosts {
   std::string name;
