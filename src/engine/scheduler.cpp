@@ -8,8 +8,8 @@
 namespace turgo {
 namespace {
 
-// Of a step's time budget, whatever number of prompts wait: with a stretch of 2 a step then takes 2.5 times as
-// long as its decodes alone, still under the 3 that streams are promised.
+// Of a step's time budget, whatever number of prompts wait: with a stretch of 2 a step then takes 2.5 times
+// as long as its decodes alone, still under the 3 that streams are promised.
 constexpr double kMostStretches = 1.5;
 
 void insert_in_order(std::vector<Sequence*>& list, Sequence* s) {
