@@ -47,7 +47,10 @@ def test_a_stop_is_not_in_the_text(server, stop):
 
 
 def test_special_tokens_are_shown_if_asked_for(server):
-    body = {"prompt": "<|im_start|>user\nSay hi<|im_end|>\n<|im_start|>assistant\n", "max_tokens": 60, "temperature": 0, "ignore_eos": True}
+    end = server.post("/tokenize", {"prompt": "<|im_end|>"})[1]["tokens"]
+    assert len(end) == 1
+    body = {"prompt": "<|im_start|>user\nSay hi<|im_end|>\n<|im_start|>assistant\n", "max_tokens": 4, "temperature": 0, "ignore_eos": True,
+            "logit_bias": {str(end[0]): 100}}
     hidden = server.post("/v1/completions", body)[1]["choices"][0]["text"]
     shown = server.post("/v1/completions", {**body, "skip_special_tokens": False})[1]["choices"][0]["text"]
     assert "<|im_end|>" in shown and "<|im_" not in hidden

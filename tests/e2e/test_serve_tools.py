@@ -1,6 +1,7 @@
 """Tools over the openai client: required and named calls fit their schemas, streams equal whole answers, results go back,
 and bad tools are refused with the field's name."""
 import json
+import re
 
 import openai
 import pytest
@@ -105,7 +106,9 @@ def test_auto_holds_calls_that_control_tokens_open(program, tmp_path, form):
                 if call["function"]["name"] == "set_unit":
                     assert arguments.keys() == {"unit", "exact"} and arguments["unit"] in ("C", "F") and isinstance(arguments["exact"], bool)
                 else:
-                    assert call["function"]["name"] == "get_weather" and arguments.keys() == {"city", "unit"} and len(arguments["city"]) <= 20
+                    assert call["function"]["name"] == "get_weather" and arguments.keys() == {"city", "unit"}
+                    # XGrammar counts what stands for a surrogate as one character; it is shown as several U+FFFD.
+                    assert len(re.sub("\ufffd+", "\ufffd", arguments["city"])) <= 20
                 whole += 1
             assert trigger not in (message["content"] or "")
         assert whole >= 3

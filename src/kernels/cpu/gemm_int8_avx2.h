@@ -153,14 +153,14 @@ template <DType D, int T, int V, int kFirstPart>
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) sums[t][v] = _mm256_setzero_ps();
   }
-  for_groups<D, kFirstPart == 0>(
-      panel,
-      groups, [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
-        const uint8_t* record = tile + g * kInt8GroupBytes * T;
-        add_part<D, T, V, 0>(block, group, record, kFirstPart, sums);
-        if constexpr (quant_format(D).half_scales)
-          add_part<D, T, V, 1>(block, group, record, kFirstPart, sums);
-      });
+  for_groups<D, kFirstPart == 0>(panel, groups,
+                                 [&](int64_t g, const uint8_t* block, const uint8_t* group)
+                                     __attribute__((always_inline)) {
+                                       const uint8_t* record = tile + g * kInt8GroupBytes * T;
+                                       add_part<D, T, V, 0>(block, group, record, kFirstPart, sums);
+                                       if constexpr (quant_format(D).half_scales)
+                                         add_part<D, T, V, 1>(block, group, record, kFirstPart, sums);
+                                     });
 #pragma GCC unroll 6
   for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 4
