@@ -1,10 +1,11 @@
 #include "compress/mixed_widths.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
+#include <span>
 
 #include "core/error.h"
+#include "eval/kl_divergence.h"
 #include "models/load_model.h"
 
 namespace turgo {
@@ -49,22 +50,6 @@ void spend_rest(const std::vector<WidthCosts>& matrices, int64_t budget, std::ve
     used += matrices[best].num_weights * (kMixedWidths[best_width] - kMixedWidths[choice[best]]);
     choice[best] = best_width;
   }
-}
-
-double log_sum_exp(const float* row, int64_t n) {
-  const float top = *std::max_element(row, row + n);
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(std::exp(row[i] - top));
-  return static_cast<double>(top) + std::log(sum);
-}
-
-double row_kl(const float* reference, const float* row, int64_t n) {
-  const double wanted = log_sum_exp(reference, n), got = log_sum_exp(row, n);
-  const auto shift = static_cast<float>(wanted);
-  double sum = 0;  // of p (reference - row); both normalised afterwards
-  for (int64_t i = 0; i < n; ++i)
-    sum += static_cast<double>(std::exp(reference[i] - shift) * (reference[i] - row[i]));
-  return sum - wanted + got;
 }
 
 }  // namespace
@@ -113,7 +98,10 @@ double ModelTail::kl(int index, HiddenStates states) {
     runner_->logits(final_, begin, count, wanted.data());
     runner_->logits(states, begin, count, got.data());
     math_.for_each(count, [&](int64_t r) {
-      kls[static_cast<size_t>(begin + r)] = row_kl(wanted.data() + r * vocab, got.data() + r * vocab, vocab);
+      const auto size = static_cast<size_t>(vocab);
+      const std::span<const float> reference(wanted.data() + r * vocab, size),
+          row(got.data() + r * vocab, size);
+      kls[static_cast<size_t>(begin + r)] = row_kl(reference, log_sum_exp(reference), row, log_sum_exp(row));
     });
   }
   return std::accumulate(kls.begin(), kls.end(), 0.0) / static_cast<double>(tokens);

@@ -53,23 +53,6 @@ size_t argmax(std::span<const float> row) {
   return static_cast<size_t>(std::find(row.begin(), row.end(), max_of(row)) - row.begin());
 }
 
-double row_kl(const ReferenceRow& reference, std::span<const float> model, double model_lse) {
-  constexpr size_t kBlock = 256;
-  double difference[kBlock], kl = 0;
-  float p[kBlock];
-  for (size_t begin = 0; begin < model.size(); begin += kBlock) {
-    const size_t size = std::min(kBlock, model.size() - begin);
-    const float *x = reference.logits.data() + begin, *y = model.data() + begin;
-    for (size_t i = 0; i < size; ++i) {
-      const double log_p = static_cast<double>(x[i]) - reference.lse;
-      difference[i] = log_p - (static_cast<double>(y[i]) - model_lse);
-      p[i] = exp_of_negative(static_cast<float>(log_p));
-    }
-    for (size_t i = 0; i < size; ++i) kl += static_cast<double>(p[i]) * difference[i];
-  }
-  return kl;
-}
-
 // What one model's rows add up to.
 struct KlSums {
   std::vector<double> kls;
@@ -79,7 +62,7 @@ struct KlSums {
   // `next`: the token behind the row, or -1 for the last of a window.
   void add(const ReferenceRow& reference, std::span<const float> row, int32_t next) {
     const double lse = log_sum_exp(row);
-    kls.push_back(row_kl(reference, row, lse));
+    kls.push_back(row_kl(reference.logits, reference.lse, row, lse));
     num_same += reference.top == argmax(row);
     if (next < 0) return;
     const auto target = static_cast<size_t>(next);
@@ -108,6 +91,24 @@ struct KlSums {
 };
 
 }  // namespace
+
+double row_kl(std::span<const float> reference, double reference_lse, std::span<const float> model,
+              double model_lse) {
+  constexpr size_t kBlock = 256;
+  double difference[kBlock], kl = 0;
+  float p[kBlock];
+  for (size_t begin = 0; begin < model.size(); begin += kBlock) {
+    const size_t size = std::min(kBlock, model.size() - begin);
+    const float *x = reference.data() + begin, *y = model.data() + begin;
+    for (size_t i = 0; i < size; ++i) {
+      const double log_p = static_cast<double>(x[i]) - reference_lse;
+      difference[i] = log_p - (static_cast<double>(y[i]) - model_lse);
+      p[i] = exp_of_negative(static_cast<float>(log_p));
+    }
+    for (size_t i = 0; i < size; ++i) kl += static_cast<double>(p[i]) * difference[i];
+  }
+  return kl;
+}
 
 std::unique_ptr<LogitsSource> open_npy_logits(const std::string& path) {
   return std::make_unique<NpyLogits>(path);

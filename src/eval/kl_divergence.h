@@ -9,6 +9,10 @@
 
 namespace turgo {
 
+// KL(reference || model) of one row of logits [vocab_size] each, in nats; `lse`: their log_sum_exp.
+double row_kl(std::span<const float> reference, double reference_lse, std::span<const float> model,
+              double model_lse);
+
 struct KlResult {
   int64_t num_rows = 0, num_scored = 0;
   double mean = 0, p99 = 0, max = 0;
