@@ -18,7 +18,7 @@ class EngineOptions:
     cache_max_entry_count: share of the free memory for the KV cache; 1 and more: number of blocks (0.001 to 1000000000; default: 0.8)
     cache_block_seq_len: tokens per block of the KV cache (64 to 64; default: 64)
     max_prefill_token_num: most tokens of one step (1 to 65536; default: 512)
-    num_tokens_per_iter: tokens of a step in which answers are running too (0 to 65536; default: so many that it takes at most twice as long as without a prompt)
+    num_tokens_per_iter: tokens of a step in which answers are running too (0 to 65536; default: as measured times allow beside answers)
     max_prefill_iters: steps that a prompt may be cut into, whatever they take (0 to 65536; default: any number)
     session_ttl: seconds after which an idle session is forgotten; 0: never (0 to 1000000000; default: 0)
     model_format: checked against what the files are (one of '', 'hf', 'gguf', 'llama', 'awq', 'gptq', 'compressed-tensors', 'smooth_quant', 'fp8'; default: seen from the files)

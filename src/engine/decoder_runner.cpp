@@ -45,6 +45,7 @@ ModelLimits limits_of(const Decoder& decoder) {
   l.model_id = model_id(decoder);
   l.vocab_size = c.vocab_size;
   l.hidden_size = c.hidden_size;
+  l.num_layers = c.num_layers();
   l.session_len = decoder.session_len();
   l.max_rows = decoder.max_rows();
   l.max_logits_rows =
@@ -152,6 +153,7 @@ void DecoderRunner::execute(const StepPlan& plan, StepResult& result) {
   in.sequences = sequences_;
   in.pools = pool_.bases();
   in.logits_rows = logits_rows_;
+  if (plan.layered) in.layered = {plan.slices[0].num_rows, plan.layered->begin, plan.layered->end};
   auto num_logits = static_cast<int64_t>(logits_rows_.size());
   auto* logits = num_logits && samples_
                      ? room<float>(logits_, logits_capacity_, num_logits * limits_.vocab_size)

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/core_harness.h"
 #include "engine/law_harness.h"
 
 namespace turgo {
@@ -93,6 +94,74 @@ TEST_P(DecoderLaw, WindowsAreGroupsOfTheirOwn) {
     EXPECT_EQ(t, std::max_element(last, logits.end()) - last);
     logits = sequence.feed({t});
   }
+}
+
+// A stream and what is read beside it, under a clock that lets a step take a few rows: prompts go through the
+// layers step by step. With a budget of any size they do not; the answers are the same bits.
+TEST_P(DecoderLaw, LayeredPrefillIsPlainPrefill) {
+  struct Read {
+    std::vector<LawAnswer> answers;
+    std::vector<float> hidden, logits;
+    int num_layered_steps = 0;
+    bool operator==(const Read& o) const {
+      return answers == o.answers && hidden == o.hidden && logits == o.logits;
+    }
+  };
+  auto read = [&](double stretch) {
+    auto decoder = law_decoder(GetParam());
+    CachePlan cache{40, {}};
+    for (size_t g = 1; g < decoder->cache_specs().size(); ++g) cache.window_blocks.push_back(20);
+    DecoderRunner runner(decoder, cache);
+    EngineConfig c = law_config();
+    c.step_stretch = stretch;
+    EngineCore core(c, runner.limits(), cache.num_blocks);
+    double now = 1;
+    Read out;
+    auto step = [&] {
+      const StepPlan& plan = core.plan(now);
+      StepResult result;
+      result.slices.resize(plan.slices.size());
+      runner.execute(plan, result);
+      out.num_layered_steps += plan.layered.has_value();
+      now += 0.010 + 0.002 * core.scheduler().planned_work().prefill_rows;
+      core.judge(result);
+      core.complete(result, now);
+    };
+    std::vector<std::shared_ptr<CollectingSink>> sinks;
+    auto submit = [&](int32_t prompt, int32_t max_new, uint32_t seed) {
+      sinks.push_back(std::make_shared<CollectingSink>());
+      core.submit(law_request(GetParam(), prompt, max_new, seed), sinks.back(), now);
+    };
+    submit(30, 200, 3);
+    for (int i = 0; i < 5; ++i) step();
+    submit(130, 8, 4);
+    submit(3, 5, 5);
+    for (int i = 0; i < 20; ++i) step();
+    submit(90, 8, 6);
+    auto hidden = std::make_shared<CollectingSink>(), logits = std::make_shared<CollectingSink>();
+    auto ids = law_ids(GetParam(), 70, 7);
+    auto h = core.submit_logits(ids, hidden, now, true), l = core.submit_logits(ids, logits, now);
+    while (core.num_requests() > 0) {
+      step();
+      core.resume(h);
+      core.resume(l);
+    }
+    for (const auto& s : sinks) {
+      out.answers.emplace_back();
+      for (const OutputToken& t : s->output) {
+        out.answers.back().emplace_back(t.token_id, t.logprob);
+        for (auto& top : t.top_logprobs) out.answers.back().emplace_back(top.token_id, top.logprob);
+      }
+    }
+    out.hidden = hidden->logits;
+    out.logits = logits->logits;
+    return out;
+  };
+  Read plain = read(0), layered = read(2);
+  EXPECT_EQ(plain.num_layered_steps, 0);
+  EXPECT_GT(layered.num_layered_steps, 20);
+  EXPECT_EQ(plain.answers[0].size(), 600u);
+  EXPECT_TRUE(layered == plain);
 }
 
 // Every second token at first, then every third …

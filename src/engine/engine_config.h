@@ -13,11 +13,11 @@ struct EngineConfig {
   int32_t max_prefill_tokens = 512;  // most tokens of a step: decodes first, prefill chunks fill the rest
   int32_t num_tokens_per_iter = 0;   // tokens of a step that also decodes; 0 = as the time budget says
   int32_t max_prefill_iters = 0;     // steps that a prompt may be cut into, whatever they take; 0 = any
-  // Time budget: a step that also prefills takes at most so many times as long as its decodes alone. It aims
-  // at a 99th percentile of a stream's gaps beside a long prompt under 3 times its usual gap: steps vary, and
-  // the stream's own steps grow as long as the prompt is read, so that a tighter bound, which takes longer to
-  // read it, does not end lower (docs/performance.md). 0 = none.
-  double step_stretch = 2.0;
+  // Time budget: a step that also prefills takes at most so many times as long as its decodes alone took when
+  // the prompt's turn came; what they grow by meanwhile is taken from the prompt's share down to a quarter.
+  // It aims at a 99th percentile of a stream's gaps beside a long prompt under 3 times its usual gap, and
+  // leaves the rest to steps that vary (docs/performance.md). 0 = none.
+  double step_stretch = 2.25;
   double cache_max_entry_count = 0.8;  // share of the free memory, or > 1: number of blocks
   int32_t max_queue = 1024;            // requests waiting; beyond: Error{kResourceExhausted}
   int64_t max_queue_tokens = 4 << 20;  // and tokens waiting, unless nobody else waits

@@ -15,6 +15,7 @@ SchedulerConfig scheduler_config(const EngineConfig& config, const ModelLimits& 
   s.max_batch_size = std::min(config.max_batch_size, s.max_step_rows);
   s.max_logits_rows = limits.max_logits_rows > 0 ? limits.max_logits_rows : s.max_step_rows;
   s.hidden_size = limits.hidden_size;
+  s.num_layers = limits.num_layers;
   s.num_tokens_per_iter = config.num_tokens_per_iter;
   s.max_prefill_iters = config.max_prefill_iters;
   s.step_stretch = config.step_stretch;
@@ -341,16 +342,18 @@ void EngineCore::complete(StepResult& result, double now) {
   step_in_flight_ = false;
   scheduler_.advance(now - plan_time_);
   std::vector<Sequence*> planned = scheduler_.planned();
-  const auto& slices = scheduler_.current_plan().slices;
+  const StepPlan& plan = scheduler_.current_plan();
   for (size_t i = 0; i < planned.size(); ++i) {
     planned[i]->in_flight = false;
-    complete_sequence(*planned[i], slices[i], result.slices[i], judgements_[i], now);
+    if (planned[i]->cancelled)
+      finish(*planned[i], FinishReason::kCancelled, now);
+    else if (!plan.is_unfinished(i))
+      complete_sequence(*planned[i], plan.slices[i], result.slices[i], judgements_[i], now);
   }
 }
 
 void EngineCore::complete_sequence(Sequence& s, const StepSlice& slice, SliceResult& result, Judgement& j,
                                    double now) {
-  if (s.cancelled) return finish(s, FinishReason::kCancelled, now);
   bool computed_all = s.num_pending() == 0;
   if (s.all_logits) {
     auto width = static_cast<size_t>(s.as_hidden ? limits_.hidden_size : limits_.vocab_size);

@@ -146,15 +146,19 @@ TEST(FairShare, TwoBackloggedOwnersTakeTurnsByTokens) {
 
 // A machine on which a step takes 10 ms and 2 ms per prompt row.
 struct PacedHarness {
-  explicit PacedHarness(EngineConfig c)
-      : runner(64, FakeRunner::small_limits()), core(c, runner.limits(), 64) {}
+  PacedHarness(EngineConfig c, int32_t num_layers)
+      : runner(64, limits(num_layers)), core(c, runner.limits(), 64) {}
+  static ModelLimits limits(int32_t num_layers) {
+    ModelLimits l = FakeRunner::small_limits();
+    l.num_layers = num_layers;
+    return l;
+  }
   double step() {
     const StepPlan& plan = core.plan(now);
     if (plan.empty()) return 0;
     StepResult result;
     runner.execute(plan, result);
-    int32_t rows = plan.num_rows - core.scheduler().planned_work().num_decodes;
-    double seconds = 0.010 + 0.002 * rows;
+    double seconds = 0.010 + 0.002 * core.scheduler().planned_work().prefill_rows;
     now += seconds;
     core.judge(result);
     core.complete(result, now);
@@ -170,15 +174,17 @@ TEST(EngineLimits, ALongPromptLeavesRunningStreamsTheirPace) {
     const char* name;
     int32_t tokens_per_iter, max_iters;
     double stretch, slowest, fastest;
+    int32_t num_layers = 0;
   };
   for (Case k :
-       {Case{"time budget", 0, 0, 2.25, 0.0226, 0.020}, Case{"no budget", 0, 0, 0, 0.14, 0.13},
-        Case{"16 tokens", 16, 0, 2.25, 0.0401, 0.039}, Case{"20 chunks", 0, 20, 2.25, 0.101, 0.099}}) {
+       {Case{"time budget", 0, 0, 2.25, 0.0226, 0.020},
+        Case{"time budget, layers", 0, 0, 2.25, 0.0226, 0.020, 24}, Case{"no budget", 0, 0, 0, 0.14, 0.13},
+        Case{"16 tokens", 16, 0, 2.25, 0.0401, 0.039}, Case{"20 chunks", 0, 20, 2.25, 0.101, 0.099, 24}}) {
     EngineConfig c = CoreHarness::small_config();
     c.num_tokens_per_iter = k.tokens_per_iter;
     c.max_prefill_iters = k.max_iters;
     c.step_stretch = k.stretch;
-    PacedHarness h(c);
+    PacedHarness h(c, k.num_layers);
     auto stream = std::make_shared<CollectingSink>(), prompt = std::make_shared<CollectingSink>();
     h.core.submit(test_request(20, 700, 2), stream, h.now);
     for (int i = 0; i < 50; ++i) h.step();
@@ -188,6 +194,7 @@ TEST(EngineLimits, ALongPromptLeavesRunningStreamsTheirPace) {
     while (!prompt->num_ends) gaps.push_back(h.step());
     std::sort(gaps.begin(), gaps.end());
     slowest = gaps.back();
+    EXPECT_EQ(h.runner.num_layered_steps > 0, k.num_layers > 0 && k.max_iters == 0) << k.name;
     EXPECT_LE(slowest, k.slowest) << k.name;
     EXPECT_GE(slowest, k.fastest) << k.name;
     while (h.core.num_requests()) h.step();

@@ -95,7 +95,11 @@ class FakeRunner : public ModelRunner {
     for (const BlockOp& op : plan.block_ops)
       for (int32_t i = 0; i < kKvBlockTokens; ++i)
         slot(op.group, op.to, i) = op.from < 0 ? 0 : slot(op.group, op.from, i);
-    for (const StepSlice& s : plan.slices) store(s);
+    for (size_t i = 0; i < plan.slices.size(); ++i) {
+      if (i == 0 && plan.layered) go_on(plan.slices[0], *plan.layered);
+      if (!plan.is_unfinished(i)) store(plan.slices[i]);
+    }
+    if (!plan.layered) waiting_ = {};
     result.slices.resize(plan.slices.size());
     for (size_t i = 0; i < plan.slices.size(); ++i) read(plan.slices[i], result.slices[i]);
   }
@@ -110,7 +114,7 @@ class FakeRunner : public ModelRunner {
 
   FakeModel model;
   std::function<void(const StepPlan&)> before_step;  // may throw: a failed step
-  int64_t num_rows = 0, num_steps = 0;
+  int64_t num_rows = 0, num_steps = 0, num_layered_steps = 0;
   int32_t max_step_rows = 0;
 
  private:
@@ -121,6 +125,23 @@ class FakeRunner : public ModelRunner {
   uint64_t& slot_of(const StepSlice& s, int32_t index, size_t group = 0) {
     const int32_t* table = group == 0 ? s.block_table : s.window_tables.at(group - 1);
     return slot(static_cast<int32_t>(group), table[index / kKvBlockTokens], index % kKvBlockTokens);
+  }
+  // Layers come in order, for the same rows, and nobody else writes into their slots.
+  void go_on(const StepSlice& s, const StepPlan::LayeredSlice& layers) {
+    ++num_layered_steps;
+    CHECK(0 <= layers.begin && layers.begin <= layers.end && layers.end <= limits_.num_layers);
+    CHECK_EQ(layers.is_last, layers.end == limits_.num_layers);
+    if (layers.begin > 0) {
+      CHECK(waiting_.sequence_id == s.sequence_id && waiting_.first_index == s.first_index &&
+                waiting_.num_rows == s.num_rows && waiting_.layer == layers.begin,
+            "sequence {}, {} rows from {}, layer {}", s.sequence_id, s.num_rows, s.first_index, layers.begin);
+    }
+    for (size_t g = 0; g < slots_.size(); ++g)
+      for (int32_t i = s.first_index; i < s.first_index + s.num_rows; ++i) {
+        if (layers.begin > 0) CHECK_EQ(slot_of(s, i, g), kUnfinished);
+        slot_of(s, i, g) = kUnfinished;
+      }
+    waiting_ = {s.sequence_id, s.first_index, s.num_rows, layers.end};
   }
   void store(const StepSlice& s) {
     const float* embedding = s.embeddings;
@@ -159,8 +180,15 @@ class FakeRunner : public ModelRunner {
     r.token = sample_slice(s, row, scratch);
   }
 
+  static constexpr uint64_t kUnfinished = 2;  // even: no token's
+  struct Waiting {
+    uint64_t sequence_id = 0;
+    int32_t first_index = 0, num_rows = 0, layer = -1;
+  };
+
   ModelLimits limits_;
   std::vector<std::vector<uint64_t>> slots_;  // per group
+  Waiting waiting_;                           // the rows of a layered slice whose last layers are to come
 };
 
 }  // namespace turgo

@@ -12,6 +12,7 @@ struct ModelLimits {
   std::string model_id;  // of the weights: a saved session belongs to them
   int32_t vocab_size = 0;
   int32_t hidden_size = 0;
+  int32_t num_layers = 0;       // that a step may take apart (StepPlan::layered); < 2 = none
   int32_t session_len = 0;      // positions that the model can compute
   int32_t max_rows = 0;         // of one step
   int32_t max_logits_rows = 0;  // of one step with all_logits (0 = max_rows)

@@ -34,7 +34,10 @@ turgo_mutant(rewind_keeps_cache scheduler.cpp "std::min(s.max_reuse, s.num_token
 turgo_mutant(lost_wake_up engine_core.cpp "it->second->paused = false;" "it->second->paused = true;")
 turgo_mutant(swapped_rows engine_core.cpp "SampledToken& sampled = result.slices[i].token;"
              "SampledToken& sampled = result.slices[planned.size() - 1 - i].token;")
-turgo_mutant(lost_cancel engine_core.cpp "if (s.cancelled) return finish(s, FinishReason::kCancelled, now);" "")
+turgo_mutant(lost_cancel engine_core.cpp "if (planned[i]->cancelled)" "if (false)")
+turgo_mutant(torn_layers scheduler.cpp "    layered_.layers_done = plan_.layered->end;\n" "    ++layered_.layers_done;\n")
+turgo_mutant(removed_layers_go_on scheduler.cpp "  if (layered_.sequence == s) layered_ = {};\n" "")
+turgo_mutant(unfinished_layers_advance scheduler.cpp "    if (plan_.is_unfinished(i)) continue;\n" "")
 turgo_mutant(one_token_more engine_core.cpp "s.num_generated() >= s.max_new" "s.num_generated() > s.max_new")
 turgo_mutant(penalty_forgets engine_core.cpp "    s.sampler.add_generated(j.token.token_id);\n" "")
 turgo_mutant(failed_step_kept engine_core.cpp "step_in_flight_ = false;\n  std::vector<Sequence*> planned"
@@ -44,7 +47,7 @@ turgo_mutant(window_never_left scheduler.cpp "    blocks_.leave_behind(s.table);
 turgo_mutant(rewound_window_trusted cache_blocks.cpp
              "if (table_of(table, g).first > first_block(g, num_tokens)) num_tokens = 0;" "")
 turgo_mutant(hit_in_a_torn_window prefix_cache.cpp "if (found[b]->windows[w] < 0) {" "if (false) {")
-turgo_mutant(pace_ignored step_pacer.cpp "return (stretch_ - 1) * decode_seconds" "return 100 * decode_seconds")
+turgo_mutant(pace_ignored step_pacer.cpp "return std::max(stretch_ * before" "return std::max(100 * before")
 turgo_mutant(deadline_forgotten engine_core.cpp "if (s->deadline <= now)" "if (false)")
 turgo_mutant(newcomer_waits fair_share.cpp "std::max(o.next, virtual_time_);"
              "std::max(o.next, virtual_time_) + (o.num_live == 1 ? 100000 : 0);")

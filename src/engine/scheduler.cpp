@@ -8,9 +8,13 @@
 namespace turgo {
 namespace {
 
-// Of a step's time budget, whatever number of prompts wait: with a stretch of 2 a step then takes 2.5 times
-// as long as its decodes alone, still under the 3 that streams are promised.
+// Of a step's time budget, whatever number of prompts wait: with a stretch of 2.25 a step then takes 2.9
+// times as long as its decodes alone, still under the 3 that streams are promised.
 constexpr double kMostStretches = 1.5;
+
+// Rows of a chunk that goes through the layers over several steps, and the rows of a whole step below which
+// it does: what the kernels take as one tile.
+constexpr int32_t kLayeredRows = 64, kTileRows = 16;
 
 void insert_in_order(std::vector<Sequence*>& list, Sequence* s) {
   auto place = std::upper_bound(list.begin(), list.end(), s,
@@ -40,12 +44,14 @@ void Scheduler::remove(Sequence* s) {
     return;
   }
   CHECK(erase_from(running_, s), "sequence {}", s->id);
+  if (layered_.sequence == s) layered_ = {};
   blocks_.unpin(s->table);
   s->state = Sequence::State::kQueued;
 }
 
 void Scheduler::preempt(Sequence* s) {
   CHECK(erase_from(running_, s), "sequence {}", s->id);
+  if (layered_.sequence == s) layered_ = {};
   blocks_.unpin(s->table);
   ++s->num_preemptions;
   ++num_preemptions_;
@@ -75,36 +81,40 @@ int32_t Scheduler::make_room(Sequence& s, int32_t end) {
   return end;
 }
 
-// Adds at most `max_rows` rows of a running sequence to the plan.
-void Scheduler::schedule(Sequence& s, int32_t max_rows) {
+// Of the next rows of a running sequence, at most `max_rows`: how many have their blocks now.
+int32_t Scheduler::reserve(Sequence& s, int32_t max_rows) {
   int32_t want = std::min(s.num_pending(), max_rows);
   // A shorter chunk rather than others' blocks: the windows give blocks up as they go.
   if (int32_t room = blocks_.window_room(s.table); room > 0) want = std::min(want, room);
   int32_t end = make_room(s, s.table.num_tokens + want);
-  if (end == 0) return;
-  want = end - s.table.num_tokens;
+  return end == 0 ? 0 : end - s.table.num_tokens;
+}
 
+// Adds reserved rows to the plan; is_last: they go through the last layer in this step.
+void Scheduler::add_slice(Sequence& s, int32_t num_rows, bool is_last) {
   StepSlice slice;
   slice.sequence_id = s.id;
   slice.first_index = s.table.num_tokens;
-  slice.num_rows = want;
+  slice.num_rows = num_rows;
   slice.token_ids = s.tokens.data() + slice.first_index;
   slice.block_table = s.table.ids.data();
   for (const BlockTable& window : s.table.windows) slice.window_tables.push_back(window.ids.data());
   if (!s.embeddings.values.empty()) {
     int32_t skipped = s.num_embeddings_before(slice.first_index);
-    slice.num_embeddings = s.num_embeddings_before(slice.first_index + want) - skipped;
+    slice.num_embeddings = s.num_embeddings_before(slice.first_index + num_rows) - skipped;
     slice.embeddings = s.embeddings.values.data() + static_cast<int64_t>(skipped) * config_.hidden_size;
   }
-  slice.all_logits = s.all_logits;
-  slice.as_hidden = s.as_hidden;
-  if (!s.all_logits && slice.first_index + want == s.num_tokens() && s.max_new > 0) {
-    slice.sampler = &s.sampler;
-    slice.sample_position = s.num_tokens();
-    slice.mask = s.request.mask.get();
+  if (is_last) {
+    slice.all_logits = s.all_logits;
+    slice.as_hidden = s.as_hidden;
+    if (!s.all_logits && slice.first_index + num_rows == s.num_tokens() && s.max_new > 0) {
+      slice.sampler = &s.sampler;
+      slice.sample_position = s.num_tokens();
+      slice.mask = s.request.mask.get();
+    }
+    plan_.num_logits += slice.as_hidden ? 0 : slice.all_logits ? num_rows : slice.sampler != nullptr;
   }
-  plan_.num_rows += want;
-  plan_.num_logits += s.as_hidden ? 0 : s.all_logits ? want : slice.sampler != nullptr;
+  plan_.num_rows += num_rows;
   plan_.slices.push_back(slice);
   planned_.push_back(&s);
 }
@@ -194,20 +204,52 @@ void Scheduler::schedule_prefill(Sequence& s, bool is_new) {
   if (s.all_logits && !s.as_hidden) rows = std::min(rows, logits_left_);
   if (rows <= 0 || s.paused) return;
   int32_t paced = pacer_.rows_within(seconds_left_, first);
+  if (paced < std::min(rows, kTileRows) && config_.num_layers > 1 && config_.max_prefill_iters == 0 &&
+      work_.prefill_rows == 0)
+    return start_layers(s, rows);
   if (config_.max_prefill_iters > 0)
     paced = std::max(paced, (s.num_tokens() + config_.max_prefill_iters - 1) / config_.max_prefill_iters);
   if (work_.prefill_rows == 0 || is_new) paced = std::max(paced, 1);
   rows = std::min(rows, paced);
   if (rows <= 0) return;
-  int32_t before = plan_.num_rows;
-  schedule(s, rows);
-  rows = plan_.num_rows - before;
+  rows = reserve(s, rows);
   if (rows == 0) return;
+  add_slice(s, rows, true);
   prefill_left_ -= rows;
   if (s.all_logits && !s.as_hidden) logits_left_ -= rows;
   seconds_left_ -= pacer_.prefill_seconds(rows, first);
   work_.prefill_rows += rows;
   work_.prefill_keys += StepPacer::keys_of(first, rows);
+}
+
+// As many rows as fit into a step that takes them through one layer, and whole tiles if there are more.
+void Scheduler::start_layers(Sequence& s, int32_t rows) {
+  int32_t fit = pacer_.rows_within(seconds_left_ * config_.num_layers, s.table.num_tokens);
+  fit = std::clamp(fit, 1, kLayeredRows);
+  if (fit < rows) rows = fit > kTileRows ? fit / kTileRows * kTileRows : fit;
+  rows = reserve(s, rows);
+  if (rows == 0) return;
+  layered_ = {&s, rows, 0};
+  schedule_layers(1);
+}
+
+// The chunk that is under way goes through as many layers as the time budget leaves, as the step's first
+// rows.
+void Scheduler::schedule_layers(int32_t min_layers) {
+  Sequence& s = *layered_.sequence;
+  const int32_t first = s.table.num_tokens, rows = layered_.num_rows;
+  const int32_t begin = layered_.layers_done, left = config_.num_layers - begin;
+  double layer_seconds = pacer_.prefill_seconds(rows, first) / config_.num_layers;
+  double fit = seconds_left_ / std::max(layer_seconds, 1e-12);
+  int32_t layers = fit >= left ? left : std::max(static_cast<int32_t>(fit), min_layers);
+  add_slice(s, rows, layers == left);
+  std::rotate(plan_.slices.begin(), plan_.slices.end() - 1, plan_.slices.end());
+  std::rotate(planned_.begin(), planned_.end() - 1, planned_.end());
+  plan_.layered = {begin, begin + layers, layers == left};
+  prefill_left_ = 0;
+  double share = static_cast<double>(layers) / config_.num_layers;
+  work_.prefill_rows += share * rows;
+  work_.prefill_keys += share * StepPacer::keys_of(first, rows);
 }
 
 const StepPlan& Scheduler::plan(double now) {
@@ -218,15 +260,23 @@ const StepPlan& Scheduler::plan(double now) {
   int64_t preemptions = num_preemptions_;
   int32_t num_decodes = 0;
   int64_t decode_keys = 0;
-  for (const Sequence* s : running_)
-    if (s->is_decode()) ++num_decodes, decode_keys += s->num_tokens();
+  uint64_t prompt = 0;
+  for (const Sequence* s : running_) {
+    if (s->is_decode())
+      ++num_decodes, decode_keys += s->num_tokens();
+    else if (prompt == 0)
+      prompt = s->id;
+  }
+  if (prompt != paced_prompt_) paced_prompt_ = prompt, steps_beside_ = 0;
   prefill_left_ = config_.max_step_rows - num_decodes;
   logits_left_ = config_.max_logits_rows;
   bool fixed = config_.num_tokens_per_iter > 0;
   if (fixed && num_decodes > 0)
     prefill_left_ = std::min(prefill_left_, std::max(config_.num_tokens_per_iter - num_decodes, 1));
-  if (!fixed && pacer_.must_measure(num_decodes, decode_keys)) prefill_left_ = 0;
-  seconds_left_ = fixed ? StepPacer::kUnbounded : pacer_.prefill_budget(num_decodes, decode_keys);
+  bool measures = !fixed && pacer_.must_measure(num_decodes, decode_keys);
+  if (measures || layered_.sequence) prefill_left_ = 0;
+  seconds_left_ = fixed ? StepPacer::kUnbounded
+                        : pacer_.prefill_budget(num_decodes, decode_keys, num_decodes * steps_beside_);
   // One waiting prompt may stretch a step once, several together more: else a few running streams hold the
   // batch small, and 16 clients in a closed loop got 560 tokens/s instead of 920, their first token after 1.3
   // s.
@@ -241,10 +291,15 @@ const StepPlan& Scheduler::plan(double now) {
       schedule_prefill(s, false);
       continue;
     }
-    int32_t before = plan_.num_rows, keys = s.num_tokens();
-    schedule(s, 1);
-    work_.num_decodes += plan_.num_rows - before;
-    work_.decode_keys += plan_.num_rows > before ? keys : 0;
+    int32_t rows = reserve(s, 1);
+    if (rows == 0) continue;
+    add_slice(s, rows, true);
+    ++work_.num_decodes;
+    work_.decode_keys += s.num_tokens();
+  }
+  if (layered_.sequence && !plan_.layered) {
+    if (measures) seconds_left_ = 0;
+    schedule_layers(measures && work_.num_decodes > 0 ? 0 : 1);
   }
   if (num_preemptions_ > preemptions) return plan_;
 
@@ -267,7 +322,13 @@ const StepPlan& Scheduler::plan(double now) {
 
 void Scheduler::advance(double seconds) {
   pacer_.observe(work_, seconds);
+  if (work_.num_decodes > 0) ++steps_beside_;
+  if (plan_.layered) {
+    layered_.layers_done = plan_.layered->end;
+    if (plan_.layered->is_last) layered_ = {};
+  }
   for (size_t i = 0; i < planned_.size(); ++i) {
+    if (plan_.is_unfinished(i)) continue;
     Sequence& s = *planned_[i];
     blocks_.set_num_tokens(s.table, s.table.num_tokens + plan_.slices[i].num_rows);
     if (config_.enable_prefix_caching) prefix_.insert(s.prefix_source(), s.table, s.chain);

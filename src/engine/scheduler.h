@@ -1,6 +1,10 @@
 // Decides what a step computes. Pure logic: no clock of its own, no threads, no memory of blocks.
 //   - Decodes first, one row each; prefill chunks fill the budgets of tokens and time in order of (priority,
 //     owner's turn, arrival).
+//   - Where a budget leaves a prompt fewer rows than a product takes at once, layered prefill: a chunk of
+//   more
+//     rows goes through some layers a step beside the decodes, so that it reads the pages of its context and
+//     the weights once. No other prompt moves meanwhile.
 //   - Queued sequences enter in that order as soon as the blocks of their whole context are there. The one
 //     served last is preempted when a running one lacks a block; its blocks become cached, and what was taken
 //     of them meanwhile is recomputed from its tokens.
@@ -25,6 +29,7 @@ struct SchedulerConfig {
   int32_t max_prefill_iters = 0;    // chunks that a prompt may be cut into; 0 = any number
   double step_stretch = 0;          // StepPacer
   int32_t hidden_size = 0;
+  int32_t num_layers = 0;  // ModelLimits
   bool enable_prefix_caching = true;
 };
 
@@ -66,21 +71,33 @@ class Scheduler {
   void admit(Sequence& sequence, Admission& admission, double now);
   void preempt_for_priority();
   void schedule_prefill(Sequence& sequence, bool is_new);
+  void start_layers(Sequence& sequence, int32_t rows);
+  void schedule_layers(int32_t min_layers);
   bool is_being_computed(const Sequence& sequence) const;
-  void schedule(Sequence& sequence, int32_t rows);
+  int32_t reserve(Sequence& sequence, int32_t rows);
+  void add_slice(Sequence& sequence, int32_t rows, bool is_last);
+
+  // The chunk of layered prefill that is under way: rows behind the sequence's table, which grows at its end.
+  struct LayeredChunk {
+    Sequence* sequence = nullptr;
+    int32_t num_rows = 0, layers_done = 0;
+  };
 
   SchedulerConfig config_;
   CacheBlocks& blocks_;
   PrefixCache& prefix_;
   std::vector<Sequence*> queued_, running_, planned_;
   StepPlan plan_;
+  LayeredChunk layered_;
   int64_t num_preemptions_ = 0, num_queued_tokens_ = 0;
 
   StepPacer pacer_;
-  StepWork work_;             // of the planned step
-  int32_t prefill_left_ = 0;  // rows that prompts may still take in the step that is being planned
-  int32_t logits_left_ = 0;   // of which from all_logits sequences
-  double seconds_left_ = 0;   // and their time
+  StepWork work_;              // of the planned step
+  uint64_t paced_prompt_ = 0;  // the first in order of the prompts that are being read; 0 = none
+  int64_t steps_beside_ = 0;   // with decodes since then
+  int32_t prefill_left_ = 0;   // rows that prompts may still take in the step that is being planned
+  int32_t logits_left_ = 0;    // of which from all_logits sequences
+  double seconds_left_ = 0;    // and their time
 };
 
 }  // namespace turgo

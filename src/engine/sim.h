@@ -23,7 +23,8 @@ namespace turgo {
 struct SimReport {
   std::string violation;  // empty = none
   int64_t num_requests = 0, num_steps = 0, num_preemptions = 0, num_cancelled = 0, num_failed = 0;
-  int64_t num_cached_tokens = 0, num_timeouts = 0, num_paced_steps = 0, num_slow_steps = 0;
+  int64_t num_cached_tokens = 0, num_timeouts = 0, num_paced_steps = 0, num_slow_steps = 0,
+          num_layered_steps = 0;
   uint64_t trace_hash = 0;  // of all that happened: equal for equal seeds
 };
 

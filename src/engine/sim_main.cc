@@ -27,14 +27,15 @@ int run(uint64_t first, uint64_t count) {
     sum.num_cancelled += r.num_cancelled;
     sum.num_paced_steps += r.num_paced_steps;
     sum.num_slow_steps += r.num_slow_steps;
+    sum.num_layered_steps += r.num_layered_steps;
   }
   std::printf(
       "%llu seeds: %lld requests, %lld steps, %lld preemptions, %lld cancels, "
-      "%lld of %lld paced steps slow; no violation\n",
+      "%lld of %lld paced steps slow, %lld steps of layered prefill; no violation\n",
       static_cast<unsigned long long>(count), static_cast<long long>(sum.num_requests),
       static_cast<long long>(sum.num_steps), static_cast<long long>(sum.num_preemptions),
       static_cast<long long>(sum.num_cancelled), static_cast<long long>(sum.num_slow_steps),
-      static_cast<long long>(sum.num_paced_steps));
+      static_cast<long long>(sum.num_paced_steps), static_cast<long long>(sum.num_layered_steps));
   return 0;
 }
 

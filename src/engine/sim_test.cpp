@@ -19,6 +19,7 @@ TEST(Simulation, TwoHundredSeedsKeepAllPromises) {
     sum.num_timeouts += r.num_timeouts;
     sum.num_paced_steps += r.num_paced_steps;
     sum.num_slow_steps += r.num_slow_steps;
+    sum.num_layered_steps += r.num_layered_steps;
   }
   EXPECT_GT(sum.num_requests, 2000);
   EXPECT_GT(sum.num_preemptions, 200);
@@ -27,6 +28,7 @@ TEST(Simulation, TwoHundredSeedsKeepAllPromises) {
   EXPECT_GT(sum.num_cached_tokens, 10000);
   EXPECT_GT(sum.num_timeouts, 100);
   EXPECT_GT(sum.num_paced_steps, 1000);
+  EXPECT_GT(sum.num_layered_steps, 1000);
   EXPECT_LT(sum.num_slow_steps * 100, sum.num_paced_steps);
 }
 

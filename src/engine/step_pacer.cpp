@@ -6,8 +6,10 @@
 namespace turgo {
 namespace {
 
-constexpr double kKeys = 1024;      // keys per unit of a term, so that all terms have similar sizes
-constexpr int32_t kFirstRows = 16;  // of a prompt beside decodes, before any prompt was measured
+constexpr double kKeys = 1024;        // keys per unit of a term, so that all terms have similar sizes
+constexpr double kLeastShare = 0.25;  // of its decodes' time that a step leaves a prompt, however they grow
+constexpr double kHeldUp = 1.5;       // times what was expected: more is taken for that
+constexpr int32_t kFirstRows = 16;    // of a prompt beside decodes, before any prompt was measured
 
 // Where the steps so far do not tell terms apart, the first one takes the cost. The order makes that err to
 // the side of short chunks: decodes cost what they cost so far, rows all that a step took.
@@ -15,8 +17,8 @@ OnlineFit::Terms decode_terms(int32_t num_decodes, int64_t keys) {
   return {1, static_cast<double>(num_decodes), static_cast<double>(keys) / kKeys};
 }
 
-OnlineFit::Terms prefill_terms(bool alone, int32_t rows, int64_t keys) {
-  return {static_cast<double>(rows), static_cast<double>(keys) / kKeys, alone ? 1.0 : 0.0};
+OnlineFit::Terms prefill_terms(bool alone, double rows, double keys) {
+  return {rows, keys / kKeys, alone ? 1.0 : 0.0};
 }
 
 }  // namespace
@@ -30,8 +32,9 @@ double OnlineFit::predict(const Terms& x) const {
 // Least squares of (y - w x) / error by coordinate descent from the last solution: directions that recent
 // steps say nothing about keep what they were.
 void OnlineFit::observe(const Terms& x, double y, double error) {
-  // A step that the machine held up (another process, a page fault) says little about the next one.
-  if (count_ > 8) y = std::min(y, 4 * predict(x) + 1e-9);
+  // A step that the machine held up (another process, a page fault) says little about the next one. On shared
+  // machines that is every tenth: the fit shall follow what is usual, not the mean.
+  if (count_ > 8) y = std::min(y, kHeldUp * predict(x) + 1e-9);
   ++count_;
   double scale = 1 / (error * error);
   for (size_t i = 0; i < kTerms; ++i) {
@@ -50,7 +53,7 @@ void OnlineFit::observe(const Terms& x, double y, double error) {
 
 void StepPacer::observe(const StepWork& work, double seconds) {
   if (work.num_decodes > 0 && work.prefill_rows == 0)
-    known_keys_ = work.decode_keys + work.decode_keys / 4 + 256;
+    known_keys_ = work.decode_keys + work.decode_keys / 16 + int64_t{32} * work.num_decodes;
   if (!(seconds > 0) || !std::isfinite(seconds)) return;
   if (work.prefill_rows == 0) {
     if (work.num_decodes > 0)
@@ -70,9 +73,11 @@ double StepPacer::prefill_seconds(int32_t rows, int32_t first) const {
   return prefill_.predict(prefill_terms(false, rows, keys_of(first, rows)));
 }
 
-double StepPacer::prefill_budget(int32_t num_decodes, int64_t decode_keys) const {
+double StepPacer::prefill_budget(int32_t num_decodes, int64_t decode_keys, int64_t grown) const {
   if (num_decodes == 0 || stretch_ <= 0 || decode_.count() == 0) return kUnbounded;
-  return (stretch_ - 1) * decode_seconds(num_decodes, decode_keys);
+  double alone = decode_seconds(num_decodes, decode_keys);
+  double before = decode_seconds(num_decodes, std::max<int64_t>(decode_keys - grown, 0));
+  return std::max(stretch_ * before - alone, kLeastShare * std::min(stretch_ - 1, 1.0) * alone);
 }
 
 int32_t StepPacer::rows_within(double seconds, int32_t first) const {

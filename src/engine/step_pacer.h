@@ -16,9 +16,12 @@
 
 namespace turgo {
 
+// Rows that go through some of the layers count as the share of the layers, and so do their keys.
 struct StepWork {
-  int32_t num_decodes = 0, prefill_rows = 0;
-  int64_t decode_keys = 0, prefill_keys = 0;
+  int32_t num_decodes = 0;
+  double prefill_rows = 0;
+  int64_t decode_keys = 0;
+  double prefill_keys = 0;
 };
 
 // y = sum of w[i] x[i], w >= 0, over a window of about 1 / (1 - decay) observations.
@@ -41,28 +44,28 @@ class OnlineFit {
 
 class StepPacer {
  public:
-  // A step with decodes may take `stretch` times as long as its decodes alone; 0 = no bound.
+  // A step with decodes may take `stretch` times as long as its decodes alone took; 0 = no bound.
   explicit StepPacer(double stretch) : stretch_(stretch) {}
 
   void observe(const StepWork& work, double seconds);
 
   static constexpr double kUnbounded = std::numeric_limits<double>::infinity();
-  // No step of decodes alone has run yet, or they have grown by a quarter since: one has to, so that it is
-  // known what they cost. (While a prompt is read nothing else tells.)
+  // No step of decodes alone has run yet, or they have grown since: one has to, so that it is known what they
+  // cost. (While a prompt is read nothing else tells, and one step in some ten says more than noise.)
   bool must_measure(int32_t num_decodes, int64_t decode_keys) const {
     return stretch_ > 0 && num_decodes > 0 && decode_keys > known_keys_;
   }
-  // Seconds that prompt rows may add to a step of these decodes; kUnbounded without decodes.
-  double prefill_budget(int32_t num_decodes, int64_t decode_keys) const;
+  // Seconds that prompt rows may add to a step of these decodes; kUnbounded without decodes. Of their keys,
+  // `grown` came while the prompt was read: the step may take `stretch` times what the decodes took before
+  // that, but a quarter of what they take now is always there for the prompt.
+  double prefill_budget(int32_t num_decodes, int64_t decode_keys, int64_t grown = 0) const;
   // Rows from cache index `first` on that fit into `seconds`; 0 if not even one does.
   int32_t rows_within(double seconds, int32_t first) const;
   double prefill_seconds(int32_t rows, int32_t first) const;
   double decode_seconds(int32_t num_decodes, int64_t decode_keys) const;
 
   // Keys that rows [first, first + rows) look at.
-  static int64_t keys_of(int32_t first, int32_t rows) {
-    return int64_t{rows} * first + int64_t{rows} * (rows + 1) / 2;
-  }
+  static double keys_of(int32_t first, int32_t rows) { return rows * (first + (rows + 1) / 2.0); }
 
  private:
   double stretch_;

@@ -17,7 +17,7 @@ struct Machine {
 };
 
 StepWork work(int32_t decodes, int32_t rows, int32_t first = 0) {
-  return {decodes, rows, int64_t{decodes} * 300, StepPacer::keys_of(first, rows)};
+  return {decodes, static_cast<double>(rows), int64_t{decodes} * 300, StepPacer::keys_of(first, rows)};
 }
 
 TEST(StepPacer, FindsTheChunkThatFillsTheBudget) {
@@ -61,13 +61,24 @@ TEST(StepPacer, StartsCarefully) {
 
 TEST(StepPacer, MeasuresDecodesThatHaveGrown) {
   StepPacer pacer(2);
-  pacer.observe({1, 0, 1000, 0}, 0.01);
-  EXPECT_FALSE(pacer.must_measure(1, 1506));
-  EXPECT_TRUE(pacer.must_measure(1, 1507));
-  pacer.observe({1, 4, 1507, 4000}, 0.02);  // tells of both together only
-  EXPECT_TRUE(pacer.must_measure(1, 1508));
-  pacer.observe({1, 0, 1508, 0}, 0.01);
-  EXPECT_FALSE(pacer.must_measure(1, 1509));
+  pacer.observe({1, 0, 1600, 0}, 0.01);
+  EXPECT_FALSE(pacer.must_measure(1, 1732));
+  EXPECT_TRUE(pacer.must_measure(1, 1733));
+  pacer.observe({1, 4, 1733, 4000}, 0.02);  // tells of both together only
+  EXPECT_TRUE(pacer.must_measure(1, 1734));
+  pacer.observe({1, 0, 1734, 0}, 0.01);
+  EXPECT_FALSE(pacer.must_measure(1, 1735));
+}
+
+// 10 ms for one decode and 1 ms per 1,024 keys: what it grows by while a prompt is read is the prompt's loss.
+TEST(StepPacer, GrowthIsTakenFromThePromptsShare) {
+  StepPacer pacer(2);
+  for (int64_t keys = 0; keys < 100'000; keys += 512)
+    pacer.observe({1, 0, keys, 0}, 0.010 + 1e-3 * static_cast<double>(keys) / 1024);
+  EXPECT_NEAR(pacer.prefill_budget(1, 2048), 0.012, 1e-4);
+  EXPECT_NEAR(pacer.prefill_budget(1, 4096, 2048), 0.010, 1e-4);
+  EXPECT_NEAR(pacer.prefill_budget(1, 4096, 4096), 0.006, 1e-4);
+  EXPECT_NEAR(pacer.prefill_budget(1, 30'720, 30'720), 0.010, 1e-4);  // a quarter of 40 ms
 }
 
 TEST(StepPacer, OneHeldUpStepChangesLittle) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,15 @@ struct StepPlan {
   std::vector<StepSlice> slices;
   int32_t num_rows = 0;    // of all slices
   int32_t num_logits = 0;  // rows whose logits are wanted
+  // Layered prefill: slices[0] goes through layers [begin, end) in this step, the others, which take no
+  // embeddings, through all. The next step goes on with the same rows from `end`, unless `is_last`, or drops
+  // them. Only the last step may sample from them.
+  struct LayeredSlice {
+    int32_t begin = 0, end = 0;
+    bool is_last = false;
+  };
+  std::optional<LayeredSlice> layered;
+  bool is_unfinished(size_t slice) const { return slice == 0 && layered && !layered->is_last; }
   bool empty() const { return slices.empty(); }
 };
 

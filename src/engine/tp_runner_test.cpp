@@ -157,6 +157,49 @@ TEST(TensorParallelLaw, BatchSessionsAndPrefixHitsAreSingles) {
   }
 }
 
+// Layers in steps of their own: 20 rows with some layers before and after a row that goes through all.
+TEST(TensorParallelLaw, LayeredRowsArePlainRows) {
+  std::vector<int32_t> ids;
+  for (int32_t i = 0; i < 21; ++i) ids.push_back(i * 7 % 50);
+  std::vector<std::vector<float>> logits;
+  for (bool apart : {false, true}) {
+    TpRunner runner(load_ranks(golden_folder("llama_gqa"), make_thread_group(2)), CachePlan{4, {}});
+    const int32_t num_layers = runner.limits().num_layers;
+    ASSERT_GE(num_layers, 2);
+    int32_t first_block = 2, second_block = 1;
+    StepSlice prompt, other;
+    prompt.token_ids = ids.data();
+    prompt.num_rows = 20;
+    prompt.block_table = &first_block;
+    other.token_ids = ids.data() + 20;
+    other.num_rows = 1;
+    other.block_table = &second_block;
+    other.all_logits = true;
+    StepResult result;
+    using Layers = std::pair<int32_t, int32_t>;
+    Layers all{0, num_layers};
+    std::vector<Layers> steps = {all, all, all};
+    if (apart) steps = {{0, 1}, {1, 1}, {1, num_layers}};
+    for (auto [begin, end] : steps) {
+      StepPlan plan;
+      prompt.all_logits = end == num_layers;
+      if (other.first_index == 0) plan.block_ops = {{first_block}, {second_block}};
+      plan.slices = {prompt, other};
+      plan.num_rows = 21;
+      if (apart) plan.layered = {begin, end, end == num_layers};
+      result = {};
+      result.slices.resize(2);
+      runner.execute(plan, result);
+      ++other.first_index;
+    }
+    logits.push_back(result.slices[0].logits);
+    logits.push_back(result.slices[1].logits);
+    ASSERT_FALSE(logits.back().empty());
+  }
+  EXPECT_TRUE(logits[0] == logits[2]);
+  EXPECT_TRUE(logits[1] == logits[3]);
+}
+
 // A group whose rank fails in the middle of a step, once.
 class FailingGroup : public Group {
  public:

@@ -188,10 +188,53 @@ void Decoder::final_hidden(int64_t begin, TensorView out) {
   executor_->rms_norm(rows, weights_.final_norm, out);
 }
 
+// The rows behind the layered ones as a step of their own.
+StepInput Decoder::without_layered(const StepInput& in) {
+  StepInput rest = in;
+  int32_t skipped = in.layered.num_rows;
+  rest.layered = {};
+  rest.num_rows -= skipped;
+  rest.token_ids += skipped;
+  rest.embeddings = {};
+  rest.positions += int64_t{skipped} * in.num_axes;
+  others_.resize(in.sequences.size());
+  for (size_t g = 0; g < others_.size(); ++g) {
+    others_[g].clear();
+    for (SequenceRows rows : in.sequences[g]) {
+      rows.row_begin -= skipped;
+      if (rows.row_begin >= 0) others_[g].push_back(rows);
+    }
+  }
+  rest.sequences = others_;
+  return rest;
+}
+
 void Decoder::forward(const StepInput& in, TensorView logits_out) {
   TensorView hidden = first_rows(hidden_, in.num_rows, config_.hidden_size);
-  embed(in, hidden);
-  forward_layers(0, config_.num_layers(), in, hidden);
+  const StepInput::LayeredRows layered = in.layered;
+  const int num_layers = config_.num_layers();
+  if (layered.num_rows == 0) {
+    embed(in, hidden);
+    forward_layers(0, num_layers, in, hidden);
+  } else {
+    CHECK(layered.begin == 0 || (layered.num_rows == waiting_.num_rows && layered.begin == waiting_.end),
+          "{} rows from layer {}, {} wait at {}", layered.num_rows, layered.begin, waiting_.num_rows,
+          waiting_.end);
+    StepInput rest = without_layered(in);
+    TensorView rest_hidden = first_rows(hidden_, rest.num_rows, config_.hidden_size);
+    rest_hidden.data = static_cast<float*>(hidden_.data) + int64_t{layered.num_rows} * config_.hidden_size;
+    auto alone = [&](int begin, int end) {
+      if (rest.num_rows > 0) forward_layers(begin, end, rest, rest_hidden);
+    };
+    if (layered.begin == 0)
+      embed(in, hidden);
+    else if (rest.num_rows > 0)
+      embed(rest, rest_hidden);
+    alone(0, layered.begin);
+    forward_layers(layered.begin, layered.end, in, hidden);
+    alone(layered.end, num_layers);
+  }
+  waiting_ = layered;
   if (!in.logits_rows.empty()) logits(in, hidden, logits_out);
 }
 

@@ -53,6 +53,13 @@ struct StepInput {
   std::span<const std::vector<SequenceRows>> sequences;  // one list per CacheSpec
   std::span<std::byte* const> pools;                     // KV pool per CacheSpec
   std::span<const int32_t> logits_rows;                  // ascending
+  // Layered prefill: the first rows, whole sequences, go through layers [begin, end) alone; all others, which
+  // take no embeddings, through all layers. After a step with end < num_layers the next forward() has to go
+  // on with the same rows from `end`, or to begin anew: their hidden states wait in the workspace. Their
+  // logits may be asked for in the last such step.
+  struct LayeredRows {
+    int32_t num_rows = 0, begin = 0, end = 0;
+  } layered;
 };
 
 class Decoder {
@@ -84,6 +91,7 @@ class Decoder {
  private:
   void attention_block(int layer, const StepInput& input, TensorView hidden);
   void mlp_block(int layer, const StepInput& input, TensorView hidden);
+  StepInput without_layered(const StepInput& input);
 
   DecoderConfig config_;
   DecoderWeights weights_;
@@ -92,7 +100,9 @@ class Decoder {
   std::vector<int32_t> cache_group_, cache_entry_;  // per layer: CacheSpec and place in it
   std::vector<RopeTable> ropes_;
   std::vector<std::shared_ptr<void>> buffers_;
-  TensorView hidden_, q_, attention_, mlp_;  // workspace, max_rows rows
+  TensorView hidden_, q_, attention_, mlp_;        // workspace, max_rows rows
+  StepInput::LayeredRows waiting_;                 // in the first rows of hidden_
+  std::vector<std::vector<SequenceRows>> others_;  // of a step with layered rows: the sequences behind them
   int32_t session_len_, max_rows_;
 };
 

@@ -33,7 +33,7 @@ void list_options(PipelineConfig& c, OptionList& list, bool with_template) {
   list.add("num_tokens_per_iter", &c.num_tokens_per_iter, "tokens of a step in which answers are running too")
       .range(0, 65536)
       .label("N")
-      .shown_default("so many that it takes at most twice as long as without a prompt");
+      .shown_default("as measured times allow beside answers");
   list.add("max_prefill_iters", &c.max_prefill_iters,
            "steps that a prompt may be cut into, whatever they take")
       .range(0, 65536)
