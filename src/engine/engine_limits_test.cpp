@@ -203,5 +203,58 @@ TEST(EngineLimits, ALongPromptLeavesRunningStreamsTheirPace) {
   }
 }
 
+// A stream of 64 tokens beside a prompt of 4,096, on a machine without noise whose costs were measured on two
+// Zen 3 cores (docs/performance.md). By rows alone no bound keeps the gaps under 3.3 times the usual one.
+TEST(EngineLimits, GapsBesideALongPromptStayUnderThreeTimesTheUsualOne) {
+  auto gaps_of = [](int32_t num_layers, double& prompt_seconds) {
+    ModelLimits limits = FakeRunner::small_limits();
+    limits.num_layers = num_layers;
+    limits.session_len = 9000;
+    FakeRunner runner(200, limits);
+    EngineConfig c = CoreHarness::small_config();
+    c.max_prefill_tokens = 128;
+    EngineCore core(c, limits, 200);
+    double now = 1;
+    auto step = [&] {
+      const StepPlan& plan = core.plan(now);
+      StepResult result;
+      runner.execute(plan, result);
+      double ms = 0;
+      for (size_t i = 0; i < plan.slices.size(); ++i) {
+        const StepSlice& s = plan.slices[i];
+        double thousands = s.first_index / 1000.0;
+        if (s.sampler && s.num_rows == 1) {
+          ms += 4.1 + 1.3 * thousands;
+          continue;
+        }
+        double share = 1;
+        if (i == 0 && plan.layered)
+          share = static_cast<double>(plan.layered->end - plan.layered->begin) / limits.num_layers;
+        ms += share * (s.num_rows * (1.1 + 0.5 * thousands) + 0.8 * thousands);
+      }
+      now += ms / 1000;
+      core.judge(result);
+      core.complete(result, now);
+      return ms;
+    };
+    auto stream = std::make_shared<CollectingSink>(), prompt = std::make_shared<CollectingSink>();
+    core.submit(test_request(64, 8000, 2), stream, now);
+    std::vector<double> usual, beside;
+    for (int i = 0; i < 300; ++i) usual.push_back(step());
+    core.submit(test_request(4096, 1, 4), prompt, now);
+    double begin = now;
+    while (!prompt->num_ends) beside.push_back(step());
+    prompt_seconds = now - begin;
+    core.cancel_all(now);
+    std::sort(usual.begin(), usual.end());
+    std::sort(beside.begin(), beside.end());
+    return beside[beside.size() * 99 / 100] / usual[usual.size() / 2];
+  };
+  double by_layers = 0, by_rows = 0;
+  EXPECT_LT(gaps_of(30, by_layers), 2.5);
+  EXPECT_GT(gaps_of(0, by_rows), 3.0);
+  EXPECT_LT(by_layers, by_rows);
+}
+
 }  // namespace
 }  // namespace turgo
