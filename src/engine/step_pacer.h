@@ -5,9 +5,7 @@
 // `keys` are the cache entries that the step's rows look at. Coefficients are >= 0 and fit recent steps best
 // in relative error. Pure: the caller gives the durations, so a virtual clock replays exactly.
 // Rows of a chunk share the pages that they read. A term for it (keys counted once per chunk) gave the same
-// chunks: the fit follows the last steps. Chunks of at least four rows read a prompt of 4,096 tokens in 9 s
-// at the same gaps as one or two rows in 16 to 28 s, but where a row costs as much as a decode, steps take
-// more than 3 times (the simulation tells).
+// chunks: the fit follows the last steps.
 #pragma once
 
 #include <array>
