@@ -41,7 +41,8 @@ def pace(turgo, model):
         usual = [gap for t, gap in gaps if t < begin]
         beside = [gap for t, gap in gaps if begin <= t <= end]
         print(f"pace {run + 1}: usual gap p50 {1e3 * quantile(usual, .5):.2f} p99 {1e3 * quantile(usual, .99):.2f} ms; "
-              f"beside the prompt p50 {1e3 * quantile(beside, .5):.2f} p90 {1e3 * quantile(beside, .9):.2f} p99 {1e3 * quantile(beside, .99):.2f} ms = "
+              f"beside the prompt p50 {1e3 * quantile(beside, .5):.2f} p90 {1e3 * quantile(beside, .9):.2f} "
+              f"p99 {1e3 * quantile(beside, .99):.2f} ms = "
               f"{quantile(beside, .99) / quantile(usual, .5):.2f} x the usual p50 ({len(beside)} gaps); "
               f"the prompt took {end - begin:.2f} s")
 

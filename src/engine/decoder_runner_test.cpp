@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "engine/core_harness.h"
 #include "engine/law_harness.h"
 
@@ -102,7 +104,7 @@ TEST_P(DecoderLaw, LayeredPrefillIsPlainPrefill) {
   struct Read {
     std::vector<LawAnswer> answers;
     std::vector<float> hidden, logits;
-    int num_layered_steps = 0;
+    int num_layered_steps = 0, with_embeddings = 0;
     bool operator==(const Read& o) const {
       return answers == o.answers && hidden == o.hidden && logits == o.logits;
     }
@@ -123,21 +125,27 @@ TEST_P(DecoderLaw, LayeredPrefillIsPlainPrefill) {
       result.slices.resize(plan.slices.size());
       runner.execute(plan, result);
       out.num_layered_steps += plan.layered.has_value();
+      out.with_embeddings += plan.layered && plan.slices[0].num_embeddings > 0;
       now += 0.010 + 0.002 * core.scheduler().planned_work().prefill_rows;
       core.judge(result);
       core.complete(result, now);
     };
     std::vector<std::shared_ptr<CollectingSink>> sinks;
-    auto submit = [&](int32_t prompt, int32_t max_new, uint32_t seed) {
+    auto submit = [&](int32_t prompt, int32_t max_new, uint32_t seed, int32_t num_embeddings = 0) {
+      Request r = law_request(GetParam(), prompt, max_new, seed);
+      for (int32_t i = 0; i < num_embeddings; ++i) r.input_ids[static_cast<size_t>(10 + i)] = -1;
+      for (int32_t i = 0; i < num_embeddings * runner.limits().hidden_size; ++i)
+        r.embeddings.push_back(std::sin(static_cast<float>(i)));
+      r.embeddings_hash = num_embeddings > 0 ? "a picture" : "";
       sinks.push_back(std::make_shared<CollectingSink>());
-      core.submit(law_request(GetParam(), prompt, max_new, seed), sinks.back(), now);
+      core.submit(std::move(r), sinks.back(), now);
     };
     submit(30, 200, 3);
     for (int i = 0; i < 5; ++i) step();
     submit(130, 8, 4);
     submit(3, 5, 5);
     for (int i = 0; i < 20; ++i) step();
-    submit(90, 8, 6);
+    submit(90, 8, 6, 50);
     auto hidden = std::make_shared<CollectingSink>(), logits = std::make_shared<CollectingSink>();
     auto ids = law_ids(GetParam(), 70, 7);
     auto h = core.submit_logits(ids, hidden, now, true), l = core.submit_logits(ids, logits, now);
@@ -160,6 +168,7 @@ TEST_P(DecoderLaw, LayeredPrefillIsPlainPrefill) {
   Read plain = read(0), layered = read(2);
   EXPECT_EQ(plain.num_layered_steps, 0);
   EXPECT_GT(layered.num_layered_steps, 20);
+  EXPECT_GT(layered.with_embeddings, 4);
   EXPECT_EQ(plain.answers[0].size(), 600u);
   EXPECT_TRUE(layered == plain);
 }

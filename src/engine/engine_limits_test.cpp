@@ -204,7 +204,7 @@ TEST(EngineLimits, ALongPromptLeavesRunningStreamsTheirPace) {
 }
 
 // A stream of 64 tokens beside a prompt of 4,096, on a machine without noise whose costs were measured on two
-// Zen 3 cores (docs/performance.md). By rows alone no bound keeps the gaps under 3.3 times the usual one.
+// Zen 3 cores (docs/performance.md). By rows alone the gaps reach 3.4 times the usual one.
 TEST(EngineLimits, GapsBesideALongPromptStayUnderThreeTimesTheUsualOne) {
   auto gaps_of = [](int32_t num_layers, double& prompt_seconds) {
     ModelLimits limits = FakeRunner::small_limits();
@@ -227,9 +227,7 @@ TEST(EngineLimits, GapsBesideALongPromptStayUnderThreeTimesTheUsualOne) {
           ms += 4.1 + 1.3 * thousands;
           continue;
         }
-        double share = 1;
-        if (i == 0 && plan.layered)
-          share = static_cast<double>(plan.layered->end - plan.layered->begin) / limits.num_layers;
+        double share = plan.layer_share(i, limits.num_layers);
         ms += share * (s.num_rows * (1.1 + 0.5 * thousands) + 0.8 * thousands);
       }
       now += ms / 1000;

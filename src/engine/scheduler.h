@@ -1,10 +1,10 @@
 // Decides what a step computes. Pure logic: no clock of its own, no threads, no memory of blocks.
 //   - Decodes first, one row each; prefill chunks fill the budgets of tokens and time in order of (priority,
 //     owner's turn, arrival).
-//   - Where a budget leaves a prompt fewer rows than a product takes at once, layered prefill: a chunk of
-//   more
-//     rows goes through some layers a step beside the decodes, so that it reads the pages of its context and
-//     the weights once. No other prompt moves meanwhile.
+//   - Where the time budget leaves a prompt fewer rows than a product takes at once, layered prefill: a chunk
+//     of more rows goes through some layers a step beside the decodes, so that it reads the weights and the
+//     pages of its context once. No other prompt moves meanwhile. Not with num_tokens_per_iter or
+//     max_prefill_iters, which fix what a step takes.
 //   - Queued sequences enter in that order as soon as the blocks of their whole context are there. The one
 //     served last is preempted when a running one lacks a block; its blocks become cached, and what was taken
 //     of them meanwhile is recomputed from its tokens.

@@ -251,9 +251,8 @@ class Simulation {
     double rows = 0, decode_keys = 0, prefill_keys = 0;
     for (size_t i = 0; i < plan.slices.size(); ++i) {
       const StepSlice& s = plan.slices[i];
-      double keys = (s.first_index + s.num_rows / 2.0) * s.num_rows, share = 1;
-      if (i == 0 && plan.layered)
-        share = static_cast<double>(plan.layered->end - plan.layered->begin) / limits_.num_layers;
+      double keys = (s.first_index + s.num_rows / 2.0) * s.num_rows;
+      double share = plan.layer_share(i, limits_.num_layers);
       if (s.num_rows == 1 && s.sampler && s.first_index >= users_.at(s.sequence_id)->prompt_length)
         ++decodes, decode_keys += keys;
       else

@@ -49,7 +49,7 @@ class StepPacer {
 
   static constexpr double kUnbounded = std::numeric_limits<double>::infinity();
   // No step of decodes alone has run yet, or they have grown since: one has to, so that it is known what they
-  // cost. (While a prompt is read nothing else tells, and one step in some ten says more than noise.)
+  // cost. While a prompt is read nothing else tells, and a single such step may be noise.
   bool must_measure(int32_t num_decodes, int64_t decode_keys) const {
     return stretch_ > 0 && num_decodes > 0 && decode_keys > known_keys_;
   }

@@ -45,6 +45,10 @@ struct StepPlan {
     bool is_last = false;
   };
   std::optional<LayeredSlice> layered;
+  // Of the model's layers, the share that a slice goes through.
+  double layer_share(size_t slice, int32_t num_layers) const {
+    return slice == 0 && layered ? static_cast<double>(layered->end - layered->begin) / num_layers : 1;
+  }
   bool is_unfinished(size_t slice) const { return slice == 0 && layered && !layered->is_last; }
   bool empty() const { return slices.empty(); }
 };

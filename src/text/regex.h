@@ -1,6 +1,6 @@
 // A compiled regular expression: PCRE2 with UTF, UCP and JIT behind value semantics. Limits bound each match,
-// so that a hostile pattern ends in an Error and not in a hang. Never std::regex, which overflows the stack
-// on long runs.
+// so that a hostile pattern ends in an Error and not in a hang. The standard library's own would
+// overflow the stack on long runs.
 #pragma once
 
 #include <cstddef>
