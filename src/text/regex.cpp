@@ -12,18 +12,21 @@
 namespace turgo {
 namespace {
 
-// PCRE counts the steps of a match in its interpreter, but hardly in compiled (JIT) code: .*.*=[bc] takes
-// 10^12 steps on 1 MB and is never stopped. So compiled code sees a window of the text; where a match wants
-// to look past it, or exceeds its own small limit, the interpreter takes over with the whole text and a limit
-// in proportion to it. Words of published patterns are shorter than the window, so that they run compiled.
+// PCRE counts the steps of a match per start, and hardly in compiled (JIT) code; a step may scan the whole
+// text: a*a*a*[bc] takes minutes on 2,000 bytes within limits that published patterns need. So compiled code
+// sees a window of the text and has a small limit; where a match wants to look past the window, or exceeds
+// the limit, the interpreter takes over with the whole text and a form of the pattern that calls back before
+// each of its items, to look at the clock. Words of published patterns are shorter than the window, so that
+// they run compiled.
 constexpr size_t kWindowBytes = 4096;
-constexpr uint32_t kCompiledLimit = 50'000;
+constexpr uint32_t kCompiledLimit = 5'000;
 constexpr uint32_t kInterpretedLimit = 10'000'000, kInterpretedLimitPerByte = 4;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
 constexpr size_t kJitStackBytes = size_t{1} << 20;
-// One call tries so many bytes as the start of a match. Between calls the clock is looked at.
-constexpr size_t kStartsPerCall = 128;
-constexpr uint32_t kCallsPerClock = 16;
+// One call tries so many bytes as the start of a match. The clock is looked at after calls that tried more
+// than a few, every so many of the others, and every so many items of the interpreter.
+constexpr size_t kStartsPerCall = 32, kFewStarts = 8;
+constexpr uint32_t kCallsPerClock = 16, kItemsPerClock = 256;
 constexpr double kMaxSeconds = 1, kMaxSecondsPerByte = 1e-6;  // published patterns: 1e-8 per byte
 
 double thread_seconds() {
@@ -100,18 +103,22 @@ std::string adapt(const std::string& pattern, const std::string& what) {
 }  // namespace
 
 struct Regex::Impl {
-  pcre2_code* code = nullptr;
+  pcre2_code *code = nullptr, *watched = nullptr;  // compiled; with callouts, for the interpreter
   std::string what;
   bool jit = false;
-  ~Impl() { pcre2_code_free(code); }
+  ~Impl() {
+    pcre2_code_free(code);
+    pcre2_code_free(watched);
+  }
 };
 
 struct Regex::Scratch::Impl {
   pcre2_match_data* data = nullptr;
   pcre2_match_context *compiled = nullptr, *interpreted = nullptr;
   pcre2_jit_stack* stack = nullptr;
-  uint32_t num_calls = 0;
+  uint32_t num_calls = 0, num_items = 0;
   double deadline = 0;
+  bool late() const { return thread_seconds() > deadline; }
   ~Impl() {
     pcre2_match_data_free(data);
     pcre2_match_context_free(compiled);
@@ -130,12 +137,16 @@ Regex::Regex(const std::string& pattern, const std::string& what) : impl_(std::m
   impl_->what = what;
   pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
   pcre2_set_parens_nest_limit(context, 100);
-  impl_->code = pcre2_compile(
-      reinterpret_cast<PCRE2_SPTR>(adapted.data()), adapted.size(),
-      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT, &error,
-      &offset, context);
+  const auto compile = [&](uint32_t flags) {
+    return pcre2_compile(
+        reinterpret_cast<PCRE2_SPTR>(adapted.data()), adapted.size(),
+        PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT | flags,
+        &error, &offset, context);
+  };
+  impl_->code = compile(0);
+  if (impl_->code != nullptr) impl_->watched = compile(PCRE2_AUTO_CALLOUT);
   pcre2_compile_context_free(context);
-  if (impl_->code == nullptr) {
+  if (impl_->watched == nullptr) {
     PCRE2_UCHAR message[160];
     pcre2_get_error_message(error, message, sizeof message);
     fail(ErrorCode::kUnsupported,
@@ -163,6 +174,13 @@ Regex::Scratch::Scratch(const Regex& regex, size_t text_bytes, const RegexDeadli
                         kInterpretedLimit + kInterpretedLimitPerByte * static_cast<uint32_t>(std::min<size_t>(
                                                                            text_bytes, 1u << 29)));
   pcre2_set_heap_limit(impl_->interpreted, kHeapLimitKib);
+  pcre2_set_callout(
+      impl_->interpreted,
+      [](pcre2_callout_block*, void* scratch) {
+        auto& s = *static_cast<Impl*>(scratch);
+        return ++s.num_items % kItemsPerClock == 0 && s.late() ? PCRE2_ERROR_CALLOUT : 0;
+      },
+      impl_.get());
   if (regex.impl_->jit) {
     impl_->stack = pcre2_jit_stack_create(32 * 1024, kJitStackBytes, nullptr);
     pcre2_jit_stack_assign(impl_->compiled, nullptr, impl_->stack);
@@ -185,14 +203,13 @@ bool Regex::find(std::string_view text, size_t from, Scratch& scratch, size_t& b
       pcre2_set_offset_limit(s.compiled, last_start);
       rc = pcre2_match(impl_->code, subject, window, from, PCRE2_NO_UTF_CHECK | partial, s.data, s.compiled);
     }
-    bool look = ++s.num_calls % kCallsPerClock == 0;
     if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) {
       pcre2_set_offset_limit(s.interpreted, last_start);
-      rc = pcre2_match(impl_->code, subject, text.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s.data,
+      rc = pcre2_match(impl_->watched, subject, text.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s.data,
                        s.interpreted);
-      look = true;
     }
-    const bool late = look && thread_seconds() > s.deadline;
+    const size_t num_starts = (rc >= 0 ? pcre2_get_startchar(s.data) : last_start) - from;
+    const bool late = (num_starts > kFewStarts || ++s.num_calls % kCallsPerClock == 0) && s.late();
     if (late || (rc < 0 && rc != PCRE2_ERROR_NOMATCH))
       fail(ErrorCode::kUnsupported,
            "{}: expected a pattern that is linear in its text, got one that exceeds its limits on {} bytes "
