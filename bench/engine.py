@@ -31,7 +31,7 @@ def quantile(values, q):
 
 def pace(turgo, model):
     for run in range(3):
-        done = replay(turgo, model, [dict(arrival_s=0, prompt_tokens=64, output_tokens=4000),
+        done = replay(turgo, model, [dict(arrival_s=0, prompt_tokens=64, output_tokens=6000),
                                      dict(arrival_s=2, prompt_tokens=4096, output_tokens=4)], "--per-request")
         stream, prompt = done["requests"]
         at = stream["token_s"]

@@ -86,12 +86,27 @@ template <DType D, int kWord>
   return _mm256_xor_ps(v, _mm256_castsi256_ps(sign));
 }
 
-// Quants in the low bytes of 32-bit lanes as numbers, the offset subtracted.
+// Four quants per 32-bit lane (`quants`) as a form from which quant_to_f32 takes one of them: signed where an
+// offset is to be subtracted.
 template <DType D>
-[[gnu::always_inline]] inline __m256 quants_to_f32(__m256i bytes) {
+[[gnu::always_inline]] inline __m256i without_offset(__m256i x) {
   constexpr QuantFormat f = quant_format(D);
-  if constexpr (f.e4m3) return e4m3_to_f32(bytes);
-  return _mm256_cvtepi32_ps(_mm256_sub_epi32(bytes, _mm256_set1_epi32(f.offset)));
+  if constexpr (f.e4m3 || f.offset == 0) return x;
+  return _mm256_sub_epi8(x, _mm256_set1_epi8(static_cast<char>(f.offset)));
+}
+
+template <DType D, int kByte>
+[[gnu::always_inline]] inline __m256 quant_to_f32(__m256i x) {
+  constexpr QuantFormat f = quant_format(D);
+  if constexpr (!f.e4m3 && f.offset != 0) {
+    if constexpr (kByte < 3) x = _mm256_slli_epi32(x, 24 - 8 * kByte);
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(x, 24));
+  } else {
+    if constexpr (kByte > 0) x = _mm256_srli_epi32(x, 8 * kByte);
+    if constexpr (kByte < 3) x = _mm256_and_si256(x, _mm256_set1_epi32(255));
+    if constexpr (f.e4m3) return e4m3_to_f32(x);
+    return _mm256_cvtepi32_ps(x);  // (x | 2^23) - 2^23 was 8 % slower on Zen 3
+  }
 }
 
 // Scales of 8 rows of a group: weight = scale[half of k] * quant - min[half of k]. Types without sub-scales
