@@ -21,6 +21,8 @@ namespace {
 constexpr size_t kWindowBytes = 4096;
 constexpr uint32_t kCompiledLimit = 5'000;
 constexpr uint32_t kInterpretedLimit = 10'000'000, kInterpretedLimitPerByte = 4;
+// Of patterns too large for callbacks (PCRE's code ends at 64 KiB): steps times bytes that a step may scan.
+constexpr uint32_t kUnwatchedWork = 100'000'000;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
 constexpr size_t kJitStackBytes = size_t{1} << 20;
 // One call tries so many bytes as the start of a match. The clock is looked at after calls that tried more
@@ -103,7 +105,8 @@ std::string adapt(const std::string& pattern, const std::string& what) {
 }  // namespace
 
 struct Regex::Impl {
-  pcre2_code *code = nullptr, *watched = nullptr;  // compiled; with callouts, for the interpreter
+  pcre2_code* code = nullptr;
+  pcre2_code* watched = nullptr;  // with callouts, for the interpreter; null where that is too large
   std::string what;
   bool jit = false;
   ~Impl() {
@@ -146,7 +149,7 @@ Regex::Regex(const std::string& pattern, const std::string& what) : impl_(std::m
   impl_->code = compile(0);
   if (impl_->code != nullptr) impl_->watched = compile(PCRE2_AUTO_CALLOUT);
   pcre2_compile_context_free(context);
-  if (impl_->watched == nullptr) {
+  if (impl_->code == nullptr) {
     PCRE2_UCHAR message[160];
     pcre2_get_error_message(error, message, sizeof message);
     fail(ErrorCode::kUnsupported,
@@ -170,9 +173,10 @@ Regex::Scratch::Scratch(const Regex& regex, size_t text_bytes, const RegexDeadli
   impl_->compiled = pcre2_match_context_create(nullptr);
   impl_->interpreted = pcre2_match_context_create(nullptr);
   pcre2_set_match_limit(impl_->compiled, kCompiledLimit);
-  pcre2_set_match_limit(impl_->interpreted,
-                        kInterpretedLimit + kInterpretedLimitPerByte * static_cast<uint32_t>(std::min<size_t>(
-                                                                           text_bytes, 1u << 29)));
+  const auto bytes = static_cast<uint32_t>(std::min<size_t>(text_bytes, 1u << 29));
+  pcre2_set_match_limit(impl_->interpreted, regex.impl_->watched == nullptr
+                                                ? kUnwatchedWork / (bytes + 1)
+                                                : kInterpretedLimit + kInterpretedLimitPerByte * bytes);
   pcre2_set_heap_limit(impl_->interpreted, kHeapLimitKib);
   pcre2_set_callout(
       impl_->interpreted,
@@ -205,8 +209,8 @@ bool Regex::find(std::string_view text, size_t from, Scratch& scratch, size_t& b
     }
     if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) {
       pcre2_set_offset_limit(s.interpreted, last_start);
-      rc = pcre2_match(impl_->watched, subject, text.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s.data,
-                       s.interpreted);
+      rc = pcre2_match(impl_->watched ? impl_->watched : impl_->code, subject, text.size(), from,
+                       PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s.data, s.interpreted);
     }
     const size_t num_starts = (rc >= 0 ? pcre2_get_startchar(s.data) : last_start) - from;
     const bool late = (num_starts > kFewStarts || ++s.num_calls % kCallsPerClock == 0) && s.late();

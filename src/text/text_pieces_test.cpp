@@ -144,6 +144,22 @@ TEST(Regex, HostilePatternsEnd) {
     }
 }
 
+TEST(Regex, TakesPatternsTooLargeForCallbacks) {
+  std::string pattern = "a+b";
+  for (int i = 0; i < 2000; ++i) pattern += "|word" + std::to_string(i);
+  const Regex regex(pattern, "test");
+  const std::string text = std::string(10'000, 'a') + "b";  // more than the window of compiled code
+  Regex::Scratch scratch(regex, text.size());
+  size_t begin = 0, end = 0;
+  ASSERT_TRUE(regex.find(text, 0, scratch, begin, end));
+  EXPECT_EQ(end, text.size());
+
+  const Regex hostile("a*a*a*[bc]" + pattern.substr(3), "test");
+  const double start = cpu_seconds();
+  EXPECT_THROW(hostile.find(std::string(10'000, 'a'), 0, scratch, begin, end), Error);
+  EXPECT_LT(cpu_seconds() - start, 15);
+}
+
 TEST(Regex, FindsAcrossItsStartWindows) {
   const Regex regex("x\u4e2d|\u00e9+$", "test");
   std::string text;
