@@ -25,9 +25,10 @@ constexpr uint32_t kInterpretedLimit = 10'000'000, kInterpretedLimitPerByte = 4;
 constexpr uint32_t kUnwatchedWork = 100'000'000;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
 constexpr size_t kJitStackBytes = size_t{1} << 20;
-// One call tries so many bytes as the start of a match. The clock is looked at after calls that tried more
-// than a few, every so many of the others, and every so many items of the interpreter.
-constexpr size_t kStartsPerCall = 32, kFewStarts = 8;
+// One call tries so many bytes as the start of a match, one where the pattern is so long that a step may be
+// too. The clock is looked at after calls that tried more than a few, every so many of the others, after
+// every start of the interpreter and every so many of its items.
+constexpr size_t kStartsPerCall = 32, kFewStarts = 8, kLongPattern = 1000;
 constexpr uint32_t kCallsPerClock = 16, kItemsPerClock = 256;
 constexpr double kMaxSeconds = 1, kMaxSecondsPerByte = 1e-6;  // published patterns: 1e-8 per byte
 
@@ -74,6 +75,8 @@ std::string adapt(const std::string& pattern, const std::string& what) {
         const std::string property = pattern.substr(i - 1, size + 1);
         out += set((property + later_members(pattern.substr(i + 2, size - 3))).c_str(), false);
         i += size - 1;
+      } else if (next == 'X') {  // looks back over runs: quadratic within one step
+        fail(ErrorCode::kUnsupported, "{}: expected a pattern without \\X, got {}", what, quote(pattern));
       } else
         out.append({'\\', next});
       continue;
@@ -109,6 +112,7 @@ struct Regex::Impl {
   pcre2_code* watched = nullptr;  // with callouts, for the interpreter; null where that is too large
   std::string what;
   bool jit = false;
+  size_t starts_per_call = kStartsPerCall;
   ~Impl() {
     pcre2_code_free(code);
     pcre2_code_free(watched);
@@ -138,6 +142,7 @@ Regex::Regex(const std::string& pattern, const std::string& what) : impl_(std::m
   int error = 0;
   PCRE2_SIZE offset = 0;
   impl_->what = what;
+  if (pattern.size() > kLongPattern) impl_->starts_per_call = 1;
   pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
   pcre2_set_parens_nest_limit(context, 100);
   const auto compile = [&](uint32_t flags) {
@@ -196,8 +201,13 @@ Regex::Scratch::~Scratch() = default;
 
 bool Regex::find(std::string_view text, size_t from, Scratch& scratch, size_t& begin, size_t& end) const {
   Scratch::Impl& s = *scratch.impl_;
+  const auto next_start = [&](size_t start) {
+    while (++start < text.size() && (static_cast<uint8_t>(text[start]) & 0xc0) == 0x80) {
+    }
+    return start;
+  };
   while (from <= text.size()) {
-    const size_t last_start = std::min(text.size(), from + kStartsPerCall);
+    const size_t last_start = std::min(text.size(), from + impl_->starts_per_call - 1);
     const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
     int rc = PCRE2_ERROR_PARTIAL;
     if (impl_->jit) {
@@ -207,13 +217,21 @@ bool Regex::find(std::string_view text, size_t from, Scratch& scratch, size_t& b
       pcre2_set_offset_limit(s.compiled, last_start);
       rc = pcre2_match(impl_->code, subject, window, from, PCRE2_NO_UTF_CHECK | partial, s.data, s.compiled);
     }
+    bool late = false;
     if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) {
-      pcre2_set_offset_limit(s.interpreted, last_start);
-      rc = pcre2_match(impl_->watched ? impl_->watched : impl_->code, subject, text.size(), from,
-                       PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s.data, s.interpreted);
+      for (size_t start = from; start <= last_start && !late; start = next_start(start)) {
+        pcre2_set_offset_limit(s.interpreted, start);
+        rc = pcre2_match(impl_->watched ? impl_->watched : impl_->code, subject, text.size(), start,
+                         PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s.data, s.interpreted);
+        late = s.late();
+        if (rc != PCRE2_ERROR_NOMATCH) break;
+      }
+    } else {
+      const size_t num_starts = (rc >= 0 ? pcre2_get_startchar(s.data) : last_start) - from;
+      late =
+          (num_starts > kFewStarts || impl_->starts_per_call == 1 || ++s.num_calls % kCallsPerClock == 0) &&
+          s.late();
     }
-    const size_t num_starts = (rc >= 0 ? pcre2_get_startchar(s.data) : last_start) - from;
-    const bool late = (num_starts > kFewStarts || ++s.num_calls % kCallsPerClock == 0) && s.late();
     if (late || (rc < 0 && rc != PCRE2_ERROR_NOMATCH))
       fail(ErrorCode::kUnsupported,
            "{}: expected a pattern that is linear in its text, got one that exceeds its limits on {} bytes "
@@ -227,8 +245,7 @@ bool Regex::find(std::string_view text, size_t from, Scratch& scratch, size_t& b
       // \K may move the begin past the end or before `from`: no match for us.
       return begin >= from && end >= begin;
     }
-    from = last_start + 1;
-    while (from < text.size() && (static_cast<uint8_t>(text[from]) & 0xc0) == 0x80) ++from;
+    from = next_start(last_start);
   }
   return false;
 }

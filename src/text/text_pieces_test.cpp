@@ -120,14 +120,18 @@ TEST(Regex, OnigurumasMeaning) {
   EXPECT_TRUE(matches(R"([^\p{N}]\p{L}+)", "-\u00e9x"));
   EXPECT_THROW(Regex("[[a]b]", "test"), Error);
   EXPECT_THROW(Regex("(?<", "test"), Error);
+  EXPECT_THROW(Regex(R"(\X+)", "test"), Error);  // quadratic within one step
 }
 
 // Patterns that take linear, cubic or exponential time at every start of a text: an Error in seconds, or an
 // answer.
 TEST(Regex, HostilePatternsEnd) {
-  for (const char* pattern :
+  std::string lookaheads = "(a{1000})a*";  // cost no step of compiled code
+  for (int i = 0; i < 500; ++i) lookaheads += "(?=\\1)";
+  lookaheads += "[bc]";
+  for (const std::string pattern :
        {"a*[bc]", "(a+)+[bc]", "(a|a)*[bc]", "(?=a*[bc])x", "a*a*a*[bc]", "a*a*a*a*[bc]", ".*.*=[bc]",
-        "a.*.*=[bc]", "a+a+=[bc]", "(?:a?){400}[bc]", "(a*a*)\\1[bc]"})
+        "a.*.*=[bc]", "a+a+=[bc]", "(?:a?){400}[bc]", "(a*a*)\\1[bc]", lookaheads.c_str()})
     for (const size_t bytes : {size_t{2000}, size_t{1} << 20}) {
       const Regex regex(pattern, "test");
       const std::string text(bytes, 'a');
