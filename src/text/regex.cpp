@@ -76,7 +76,8 @@ std::string adapt(const std::string& pattern, const std::string& what) {
         out += set((property + later_members(pattern.substr(i + 2, size - 3))).c_str(), false);
         i += size - 1;
       } else if (next == 'X') {  // looks back over runs: quadratic within one step
-        fail(ErrorCode::kUnsupported, "{}: expected a pattern without \\X, got {}", what, quote(pattern));
+        fail(ErrorCode::kUnsupported,
+             "{}: expected a pattern without \\X, got {}; use another tokenizer file", what, quote(pattern));
       } else
         out.append({'\\', next});
       continue;

@@ -19,8 +19,8 @@ struct RegexDeadline {
 
 class Regex {
  public:
-  // Throws Error{kUnsupported} if the pattern does not compile; `what` names its origin. \s and \S mean
-  // White_Space, as in Oniguruma and Rust (PCRE would add U+180E).
+  // Throws Error{kUnsupported} if the pattern does not compile or holds \X; `what` names its origin. \s and
+  // \S mean White_Space, as in Oniguruma and Rust (PCRE would add U+180E).
   Regex(const std::string& pattern, const std::string& what);
   ~Regex();
   Regex(Regex&&) noexcept;

@@ -188,8 +188,8 @@ template <DType D, bool kExact>
   word_to_f32<D, kExact, 7>(group, scales, w);
 }
 
-// A piece of a panel becomes f32 once for all tiles of a chunk, whose sums wait in L1 and L2. Two groups:
-// with four, two threads of one core met 0.36 of their peak in f32 where two met 0.59.
+// A piece of a panel becomes f32 once for all tiles of a chunk, whose sums wait in L1 and L2. Two groups
+// are 8 KB: two threads of a core share its L1 (docs/performance.md, "Tried and dropped").
 constexpr int kPieceTiles = 24;
 template <DType D>
 constexpr int kPieceGroups = quant_format(D).groups > 2 ? quant_format(D).groups : 2;
