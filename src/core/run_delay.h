@@ -16,9 +16,11 @@ class RunDelay {
   RunDelay(const RunDelay&) = delete;
   RunDelay& operator=(const RunDelay&) = delete;
 
-  // True if the calling thread was kept waiting for long since the last look. Looks every 2 ms at most (a
-  // read costs about a microsecond). A change of thread starts afresh.
+  // True if the calling thread was kept waiting for more than 5 ms since the last look. Looks every 20 ms at
+  // most (a read costs about a microsecond). A change of thread starts afresh.
   bool check(std::chrono::steady_clock::time_point now);
+  // Forgets what the calling thread waited until now.
+  void restart(std::chrono::steady_clock::time_point now);
 
  private:
   bool read(int64_t& delay_ns) const;

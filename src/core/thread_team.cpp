@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "core/cpu_place.h"
 #include "core/run_delay.h"
 
 namespace turgo {
@@ -16,11 +17,16 @@ namespace {
 // Measured on two shared virtual cores: below ~1,000 pauses a phase hand-off falls into the futex (17 us
 // instead of 0.05 us); far above it a sleeping neighbour is starved.
 constexpr int kSpinPauses = 4000;
-constexpr int kYields = 16;
+// Between yields the thread goes on looking: on a virtual machine a core that falls asleep may come back
+// late, by milliseconds on a busy host, and then the whole team waits for it.
+constexpr int kYieldPauses = 100;
+constexpr auto kYieldTime = std::chrono::milliseconds(2);
 
 constexpr uint64_t kBenched = UINT64_MAX;
-constexpr auto kFirstBench = std::chrono::milliseconds(5), kLongestBench = std::chrono::milliseconds(500),
+constexpr auto kFirstBench = std::chrono::milliseconds(20), kLongestBench = std::chrono::milliseconds(500),
                kCalm = std::chrono::milliseconds(50);
+constexpr auto kMoveInterval =
+    std::chrono::milliseconds(5);  // with neighbours on every CPU moves help nobody
 
 inline void pause_cpu() {
 #if defined(__x86_64__)
@@ -35,9 +41,13 @@ void wait_change(std::atomic<T>& word, T old) {
     if (word.load(std::memory_order_acquire) != old) return;
     pause_cpu();
   }
-  for (int i = 0; i < kYields; ++i) {
-    if (word.load(std::memory_order_acquire) != old) return;
+  for (const auto end = std::chrono::steady_clock::now() + kYieldTime;
+       std::chrono::steady_clock::now() < end;) {
     std::this_thread::yield();
+    for (int i = 0; i < kYieldPauses; ++i) {
+      if (word.load(std::memory_order_acquire) != old) return;
+      pause_cpu();
+    }
   }
   word.wait(old, std::memory_order_acquire);
 }
@@ -133,13 +143,15 @@ void ThreadTeam::choose_members() {
     }
     if (!w.benched) last = &w;
   }
-  if (driver_delay_->check(now) && last) bench(*last, now);
+  if (driver_delay_->check(now) && last && !is_on(driver_cpu_.load(std::memory_order_relaxed), size_ - 1))
+    bench(*last, now);  // a worker on its CPU moves away by itself
 }
 
 void ThreadTeam::run_erased(Job job, void* ctx) {
   if (active_ > 1) {
     job_ = job;
     ctx_ = ctx;
+    driver_cpu_.store(current_cpu(), std::memory_order_relaxed);
     num_running_.store(active_ - 1, std::memory_order_relaxed);
     epoch_.fetch_add(1, std::memory_order_release);
     epoch_.notify_all();
@@ -149,11 +161,29 @@ void ThreadTeam::run_erased(Job job, void* ctx) {
   for (int left; (left = num_running_.load(std::memory_order_acquire)) != 0;) wait_change(num_running_, left);
 }
 
+// Whether one of the first `num_workers` ran there last.
+bool ThreadTeam::is_on(int cpu, int num_workers) const {
+  return cpu >= 0 && std::any_of(workers_.get(), workers_.get() + num_workers, [cpu](const Worker& w) {
+           return w.cpu.load(std::memory_order_relaxed) == cpu;
+         });
+}
+
+bool ThreadTeam::leave_shared_cpu(int index) {
+  std::vector<int> taken = {driver_cpu_.load(std::memory_order_relaxed)};
+  for (int i = 0; i + 1 < size_; ++i)
+    if (i != index) taken.push_back(workers_[i].cpu.load(std::memory_order_relaxed));
+  if (!leave_cpus(taken)) return false;
+  workers_[index].cpu.store(current_cpu(), std::memory_order_relaxed);
+  return true;
+}
+
 void ThreadTeam::work(int index) {
   Worker& me = workers_[index];
   RunDelay delay;
+  Clock::time_point now = Clock::now(), moved = now - kMoveInterval;
   for (uint64_t seen = 0;;) {
     if (me.first_epoch.load(std::memory_order_acquire) == kBenched) {
+      me.cpu.store(-1, std::memory_order_relaxed);
       me.first_epoch.wait(kBenched, std::memory_order_acquire);
       continue;
     }
@@ -161,8 +191,18 @@ void ThreadTeam::work(int index) {
     seen = epoch_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_relaxed)) return;
     if (seen < me.first_epoch.load(std::memory_order_acquire)) continue;  // that run goes without this worker
+    const int cpu = current_cpu();
+    const bool is_new = cpu != me.cpu.load(std::memory_order_relaxed);
+    if (is_new) me.cpu.store(cpu, std::memory_order_relaxed);
+    const bool is_shared =
+        cpu == driver_cpu_.load(std::memory_order_relaxed) || (is_new && is_on(cpu, index));
+    if (cpu >= 0 && is_shared && now - moved >= kMoveInterval) {
+      moved = now = Clock::now();
+      if (leave_shared_cpu(index)) delay.restart(now);
+    }
     job_(ctx_, me.rank.load(std::memory_order_relaxed));
-    if (delay.check(Clock::now())) me.delayed.store(true, std::memory_order_relaxed);
+    now = Clock::now();
+    if (delay.check(now)) me.delayed.store(true, std::memory_order_relaxed);
     if (num_running_.fetch_sub(1, std::memory_order_acq_rel) == 1) num_running_.notify_one();
   }
 }

@@ -5,9 +5,10 @@
 // run_active() may leave out members whose core another process uses: a member that waits for the CPU holds
 // up everybody at the next barrier, so that two threads on two cores with one busy neighbour are slower than
 // one. Every member watches how long it stood in the run queue (run_delay.h). A delayed worker is benched for
-// 5 ms, twice as long each time that it comes back too early, at most 500 ms. A delay of member 0 benches a
+// 20 ms, twice as long each time that it comes back too early, at most 500 ms. A delay of member 0 benches a
 // worker: its core becomes free for member 0. Threads are not pinned for the same reason: the kernel moves a
-// member away from a core that got busy.
+// member away from a core that got busy. A worker that finds itself on the CPU of an earlier member leaves it
+// (cpu_place.h): what it waited there was the team's own doing.
 #pragma once
 
 #include <atomic>
@@ -65,6 +66,7 @@ class ThreadTeam {
     std::atomic<uint64_t> first_epoch{0};  // takes part from this epoch on; kBenched: sleeps
     std::atomic<int> rank{0};              // in the current run
     std::atomic<bool> delayed{false};      // waited for a core lately
+    std::atomic<int> cpu{-1};              // where it ran last; -1: asleep for long
     // Member 0's notes.
     bool benched = false;
     Clock::time_point back_at{};
@@ -73,6 +75,8 @@ class ThreadTeam {
 
   void run_erased(Job job, void* ctx);
   void work(int index);
+  bool is_on(int cpu, int num_workers) const;
+  bool leave_shared_cpu(int index);
   void choose_members();
   void join_all();
   void bench(Worker& worker, Clock::time_point now);
@@ -86,6 +90,7 @@ class ThreadTeam {
   Job job_ = nullptr;
   void* ctx_ = nullptr;
   std::atomic<bool> stop_{false};
+  std::atomic<int> driver_cpu_{-1};              // of member 0
   alignas(64) std::atomic<uint64_t> epoch_{0};   // bumped by member 0 to start a run
   alignas(64) std::atomic<int> num_running_{0};  // workers that have not finished the current run
   alignas(64) std::atomic<int> num_arrived_{0};  // members waiting in barrier()

@@ -49,10 +49,11 @@ void StreamQueue::push_logits(int32_t first_index, std::vector<float> rows) {
 std::optional<StreamEvent> StreamQueue::next(std::optional<std::chrono::milliseconds> timeout) {
   std::unique_lock lock(mutex_);
   auto ready = [&] { return event_.has_value() || fetched_; };
-  if (timeout)
-    changed_.wait_for(lock, *timeout, ready);
-  else
+  if (!timeout) {
     changed_.wait(lock, ready);
+  } else if (timeout->count() > 0) {  // a wait for no time sleeps 50 us
+    changed_.wait_for(lock, *timeout, ready);
+  }
   std::optional<StreamEvent> event = std::move(event_);
   event_.reset();
   if (event && event->finish != FinishReason::kNone) fetched_ = true;

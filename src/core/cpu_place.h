@@ -1,0 +1,17 @@
+// On which CPU a thread runs, and how it gets away from one. Kernels built without knowledge of shared caches
+// (small guests of virtual machines) wake a thread beside whoever woke it and leave it there, also if another
+// CPU is idle.
+#pragma once
+
+#include <span>
+
+namespace turgo {
+
+// The calling thread's CPU; -1 if the system does not say.
+int current_cpu();
+
+// Moves the calling thread to a CPU of its affinity mask that is not in `taken`; false, and nothing happens,
+// if there is none. The mask is the same afterwards: the thread is moved, not pinned.
+bool leave_cpus(std::span<const int> taken);
+
+}  // namespace turgo
