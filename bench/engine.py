@@ -1,6 +1,6 @@
 """Measures what the engine promises: python3 bench/engine.py BUILD/bin/turgo MODEL.gguf [pace|stateful|memory|idle …]
 
-pace      gaps of a running stream while a 4,096-token prompt arrives, beside its usual gaps
+pace      gaps of a running stream while a 4,096-token prompt arrives, beside those of the same tokens without it
 stateful  time to first token of ten turns after a history of 4,096 tokens, beside the same without caches
 memory    resident set over 100,000 short requests with a KV pool of 64 MB (MODEL should be tiny); fails beyond 8 MiB
 idle      CPU time of a loaded engine that waits
@@ -30,21 +30,29 @@ def quantile(values, q):
 
 
 def pace(turgo, model):
+    """Beside the stream's gaps before the prompt came, the gaps of the same tokens of the same stream without a prompt:
+    a token costs more with every one before it, whoever else is there."""
+    stream = dict(arrival_s=0, prompt_tokens=64, output_tokens=6000)
     for run in range(3):
-        done = replay(turgo, model, [dict(arrival_s=0, prompt_tokens=64, output_tokens=6000),
-                                     dict(arrival_s=2, prompt_tokens=4096, output_tokens=4)], "--per-request")
-        stream, prompt = done["requests"]
-        at = stream["token_s"]
-        gaps = [(at[i], at[i] - at[i - 1]) for i in range(1, len(at))]
+        done = replay(turgo, model, [stream, dict(arrival_s=2, prompt_tokens=4096, output_tokens=4)], "--per-request")
+        at, prompt = done["requests"][0]["token_s"], done["requests"][1]
         begin, end = prompt["start_s"], prompt["token_s"][0]
         assert at[-1] > end, "the stream ended before the prompt was read: let it say more"
-        usual = [gap for t, gap in gaps if t < begin]
-        beside = [gap for t, gap in gaps if begin <= t <= end]
-        print(f"pace {run + 1}: usual gap p50 {1e3 * quantile(usual, .5):.2f} p99 {1e3 * quantile(usual, .99):.2f} ms; "
-              f"beside the prompt p50 {1e3 * quantile(beside, .5):.2f} p90 {1e3 * quantile(beside, .9):.2f} "
-              f"p99 {1e3 * quantile(beside, .99):.2f} ms = "
-              f"{quantile(beside, .99) / quantile(usual, .5):.2f} x the usual p50 ({len(beside)} gaps); "
-              f"the prompt took {end - begin:.2f} s")
+        first, last = (sum(t < when for t in at) for when in (begin, end))
+        alone = replay(turgo, model, [dict(stream, output_tokens=last + 1)], "--per-request")["requests"][0]["token_s"]
+        before, beside = gaps(at[:first]), gaps(at[first - 1:last + 1])
+        same = gaps(alone[first - 1:last + 1])
+        print(f"pace {run + 1}: tokens {first} to {last}: {line('alone', same)}; {line('beside the prompt', beside)} = "
+              f"{quantile(beside, .99) / quantile(same, .5):.2f} x the p50 alone; before the prompt {line('', before)}, so "
+              f"{quantile(beside, .99) / quantile(before, .5):.2f} x that; the prompt took {end - begin:.2f} s", flush=True)
+
+
+def gaps(at):
+    return [b - a for a, b in zip(at, at[1:])]
+
+
+def line(name, values):
+    return " ".join([name, *(f"p{100 * q:.0f} {1e3 * quantile(values, q):.1f}" for q in (.5, .9, .99))]).strip() + " ms"
 
 
 def stateful(turgo, model):

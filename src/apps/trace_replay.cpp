@@ -1,9 +1,11 @@
 #include "apps/trace_replay.h"
 
 #include <algorithm>
+#include <atomic>
+#include <condition_variable>
 #include <deque>
+#include <mutex>
 #include <random>
-#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -14,15 +16,40 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Wakes the thread that replays when a request may have ended: not for every token, whose model it would
+// disturb.
+class Bell {
+ public:
+  void ring() {
+    {
+      std::lock_guard lock(mutex_);
+      rung_ = true;
+    }
+    changed_.notify_one();
+  }
+  void wait_for(double seconds) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return rung_; });
+    rung_ = false;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool rung_ = false;
+};
+
 // Takes the time of each token on the engine's thread, so that no consumer has to be awake for it.
 class Stopwatch : public TokenObserver {
  public:
   explicit Stopwatch(Clock::time_point start) : start_(start) {}
   Verdict on_token(const OutputToken&) override {
     times.push_back(std::chrono::duration<double>(Clock::now() - start_).count());
+    num_tokens.store(times.size(), std::memory_order_relaxed);
     return Verdict::kContinue;
   }
   std::vector<double> times;  // read after the request's last event
+  std::atomic<size_t> num_tokens{0};
 
  private:
   Clock::time_point start_;
@@ -42,11 +69,9 @@ class Replayer {
       for (; next < trace_.size() && trace_[next].arrival_s <= now(); ++next) waiting_.push_back(next);
       submit_waiting();
       fetch();
-      // Short enough for the next turn of a session, long enough to leave the cores to the engine.
-      double pause = 0.002;
-      if (running_.empty() && waiting_.empty() && next < trace_.size())
-        pause = std::max(trace_[next].arrival_s - now(), 0.0);
-      std::this_thread::sleep_for(std::chrono::duration<double>(pause));
+      double pause = running_.empty() && waiting_.empty() ? 3600 : 0.05;  // those that end early do not ring
+      if (next < trace_.size()) pause = std::clamp(trace_[next].arrival_s - now(), 0.0, pause);
+      if (num_ended_ < trace_.size()) bell_->wait_for(pause);
     }
     replay_.seconds = now();
     return std::move(replay_);
@@ -105,7 +130,11 @@ class Replayer {
     r.priority = t.priority;
     r.observer = stopwatch;
     try {
-      running_.push_back({i, engine_.submit(std::move(r)), std::move(stopwatch)});
+      auto stream = engine_.submit(std::move(r));
+      stream->set_listener([bell = bell_, stopwatch, last = static_cast<size_t>(t.output_tokens)] {
+        if (stopwatch->num_tokens.load(std::memory_order_relaxed) >= last) bell->ring();
+      });
+      running_.push_back({i, std::move(stream), std::move(stopwatch)});
       if (!t.session.empty()) busy_.insert(t.session);
     } catch (const Error& e) {
       out.finish = FinishReason::kError;
@@ -144,6 +173,7 @@ class Replayer {
   const ReplayOptions& options_;
   int32_t vocab_size_;
   Clock::time_point start_;
+  std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   std::deque<size_t> waiting_;
   std::vector<Running> running_;
   std::unordered_set<std::string> busy_, held_;  // sessions
