@@ -4,7 +4,7 @@
 //
 // int8: a product is exact, and the scaling repeats the operations of gemm_int8_avx512.h: the bits are those
 // of the table avx512, so that few tokens (a decode step) go the vector way and many the tile way. bf16:
-// tdpbf16ps sums in an order of its own, hence takes any number of tokens.
+// tdpbf16ps sums in an order of its own; one token follows it without tiles.
 //
 // Ceiling: 3 (scale) or 4 (and min) vector operations per 16 rows, token and group where VNNI has 11 or 12.
 // A close variant, single runs on one core of a shared Xeon with AMX, against the table avx512 (Q4_1, 576 x
@@ -257,9 +257,103 @@ void gemm_quants_int8(const GemmArgs& a) {
   run(&tiles);
 }
 
+// The first and the second activation of every pair of a token's group.
+struct Pairs {
+  alignas(64) float first[16], second[16];
+};
+
+// The two sums that tdpbf16ps keeps of 16 rows: of the first and of the second of every pair of k.
+struct PairSums {
+  __m512 first = _mm512_setzero_ps(), second = _mm512_setzero_ps();
+};
+
+template <DType D, int kWord>
+[[gnu::always_inline]] inline void add_word(const uint8_t* group, int half,
+                                            const avx512::Bf16Lookup<D>& lookup, const Pairs& x,
+                                            PairSums& sums) {
+  auto add = [&](int pair, __m512 first, __m512 second) __attribute__((always_inline)) {
+    sums.first = _mm512_fmadd_ps(first, _mm512_set1_ps(x.first[pair]), sums.first);
+    sums.second = _mm512_fmadd_ps(second, _mm512_set1_ps(x.second[pair]), sums.second);
+  };
+  if constexpr (quant_format(D).low_bits + quant_format(D).high_bits == 8) {
+    const __m512i q = avx512::quants<D, kWord>(group, half), low = _mm512_set1_epi32(255);
+    auto number = [&](unsigned shift) __attribute__((always_inline)) {
+      return avx512::quants_to_f32<D>(_mm512_and_si512(_mm512_srli_epi32(q, shift), low));
+    };
+    add(2 * kWord, number(0), number(16));
+    add(2 * kWord + 1, number(8), number(24));
+  } else {
+    const __m512i q = lookup.template word<kWord>(group, half);
+    auto add_pair = [&](int pair, __m512i bf16) __attribute__((always_inline)) {
+      const __m512i upper = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
+      add(pair, _mm512_castsi512_ps(_mm512_slli_epi32(bf16, 16)),
+          _mm512_castsi512_ps(_mm512_and_si512(bf16, upper)));
+    };
+    add_pair(2 * kWord, lookup.even(q));
+    add_pair(2 * kWord + 1, lookup.odd(q));
+  }
+}
+
+// One token of bf16 without tiles: products of bf16 are exact in f32, so that plain sums in the order of
+// tdpbf16ps have its bits (down to where it takes subnormal numbers for zero).
+template <DType D>
+void sum_token(const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
+  constexpr QuantFormat f = quant_format(D);
+  const avx512::Bf16Lookup<D> lookup;
+  __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  Pairs x;
+  avx512::for_groups<D>(
+      panel,
+      groups, [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
+        const uint8_t* record = tile + g * kBF16GroupBytes;
+        const __m512i pairs = avx512::load(record),
+                      upper = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
+        _mm512_store_si512(x.first, _mm512_slli_epi32(pairs, 16));
+        _mm512_store_si512(x.second, _mm512_and_si512(pairs, upper));
+        const avx512::Scales s = avx512::load_scales<D>(block, group);
+        const auto* x_sums = reinterpret_cast<const float*>(record + 64);
+        PairSums dot[2];
+        auto scale = [&](int part, float x_sum) __attribute__((always_inline)) {
+#pragma GCC unroll 2
+          for (int h = 0; h < 2; ++h) {
+            sum[h] = _mm512_fmadd_ps(_mm512_add_ps(dot[h].first, dot[h].second), s.scale[part][h], sum[h]);
+            if constexpr (f.has_min) sum[h] = _mm512_fnmadd_ps(s.min[part][h], _mm512_set1_ps(x_sum), sum[h]);
+            dot[h] = {};
+          }
+        };
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; ++h) {
+          add_word<D, 0>(group, h, lookup, x, dot[h]);
+          add_word<D, 1>(group, h, lookup, x, dot[h]);
+          add_word<D, 2>(group, h, lookup, x, dot[h]);
+          add_word<D, 3>(group, h, lookup, x, dot[h]);
+        }
+        if constexpr (f.half_scales) scale(0, x_sums[0]);
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; ++h) {
+          add_word<D, 4>(group, h, lookup, x, dot[h]);
+          add_word<D, 5>(group, h, lookup, x, dot[h]);
+          add_word<D, 6>(group, h, lookup, x, dot[h]);
+          add_word<D, 7>(group, h, lookup, x, dot[h]);
+        }
+        if constexpr (f.half_scales) {
+          scale(1, x_sums[1]);
+        } else {
+          scale(0, x_sums[0] + x_sums[1]);
+        }
+      });
+  avx512::store_tile_row(sum[0], sum[1], 0, out);
+}
+
 template <DType D, class Tiles>
 void gemm_quants_bf16(const GemmArgs& a) {
   int64_t groups = (a.weight.k + kGroupK - 1) / kGroupK;
+  if (a.m == 1) {
+    return run_blocks<kBlockTokens>(
+        a, [&](const uint8_t* panel, const uint8_t* tile, int64_t, int64_t, const TileOutput& out) {
+          sum_token<D>(panel, tile, groups, out);
+        });
+  }
   Tiles tiles(Cut<D, Precision::kBF16>::kPartBytes);
   run_blocks<kBlockTokens>(a, [&](const uint8_t* panel, const uint8_t* activations, int64_t bytes,
                                   int64_t tokens, const TileOutput& out) {
