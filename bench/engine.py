@@ -39,6 +39,7 @@ def pace(turgo, model):
         begin, end = prompt["start_s"], prompt["token_s"][0]
         assert at[-1] > end, "the stream ended before the prompt was read: let it say more"
         first, last = (sum(t < when for t in at) for when in (begin, end))
+        assert first > 50, "the prompt came too early: the stream had no usual gap yet"
         alone = replay(turgo, model, [dict(stream, output_tokens=last + 1)], "--per-request")["requests"][0]["token_s"]
         before, beside = gaps(at[:first]), gaps(at[first - 1:last + 1])
         same = gaps(alone[first - 1:last + 1])

@@ -42,17 +42,20 @@ class Bell {
 // Takes the time of each token on the engine's thread, so that no consumer has to be awake for it.
 class Stopwatch : public TokenObserver {
  public:
-  explicit Stopwatch(Clock::time_point start) : start_(start) {}
+  Stopwatch(Clock::time_point start, int32_t num_wanted, std::shared_ptr<Bell> rings)
+      : bell(std::move(rings)), start_(start), num_left_(num_wanted) {}
   Verdict on_token(const OutputToken&) override {
     times.push_back(std::chrono::duration<double>(Clock::now() - start_).count());
-    num_tokens.store(times.size(), std::memory_order_relaxed);
+    num_left_.fetch_sub(1, std::memory_order_relaxed);
     return Verdict::kContinue;
   }
+  bool is_done() const { return num_left_.load(std::memory_order_relaxed) <= 0; }
   std::vector<double> times;  // read after the request's last event
-  std::atomic<size_t> num_tokens{0};
+  const std::shared_ptr<Bell> bell;
 
  private:
   Clock::time_point start_;
+  std::atomic<int32_t> num_left_;
 };
 
 class Replayer {
@@ -67,8 +70,8 @@ class Replayer {
     size_t next = 0;
     while (next < trace_.size() || !waiting_.empty() || !running_.empty()) {
       for (; next < trace_.size() && trace_[next].arrival_s <= now(); ++next) waiting_.push_back(next);
-      submit_waiting();
       fetch();
+      submit_waiting();
       double pause = running_.empty() && waiting_.empty() ? 3600 : 0.05;  // those that end early do not ring
       if (next < trace_.size()) pause = std::clamp(trace_[next].arrival_s - now(), 0.0, pause);
       if (num_ended_ < trace_.size()) bell_->wait_for(pause);
@@ -117,7 +120,7 @@ class Replayer {
     ReplayedRequest& out = replay_.requests[i];
     out.arrival_s = t.arrival_s;
     out.start_s = now();
-    auto stopwatch = std::make_shared<Stopwatch>(start_);
+    auto stopwatch = std::make_shared<Stopwatch>(start_, t.output_tokens, bell_);
     stopwatch->times.reserve(static_cast<size_t>(std::min(t.output_tokens, 4096)));
     Request r;
     r.input_ids = random_ids(std::hash<std::string>{}(t.prefix), t.prefix_tokens);
@@ -131,8 +134,8 @@ class Replayer {
     r.observer = stopwatch;
     try {
       auto stream = engine_.submit(std::move(r));
-      stream->set_listener([bell = bell_, stopwatch, last = static_cast<size_t>(t.output_tokens)] {
-        if (stopwatch->num_tokens.load(std::memory_order_relaxed) >= last) bell->ring();
+      stream->set_listener([stopwatch] {
+        if (stopwatch->is_done()) stopwatch->bell->ring();
       });
       running_.push_back({i, std::move(stream), std::move(stopwatch)});
       if (!t.session.empty()) busy_.insert(t.session);

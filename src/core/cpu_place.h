@@ -11,7 +11,9 @@ namespace turgo {
 int current_cpu();
 
 // Moves the calling thread to a CPU of its affinity mask that is not in `taken`; false, and nothing happens,
-// if there is none. The mask is the same afterwards: the thread is moved, not pinned.
+// if there is none. The mask is the same afterwards: the thread is moved, not pinned, though it does not see
+// CPUs that the machine or its container is given later. Which CPU it gets is the kernel's choice, not
+// necessarily an idle one: from there the kernel balances as ever.
 bool leave_cpus(std::span<const int> taken);
 
 }  // namespace turgo

