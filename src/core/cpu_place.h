@@ -1,6 +1,5 @@
-// On which CPU a thread runs, and how it gets away from one. Kernels built without knowledge of shared caches
-// (small guests of virtual machines) wake a thread beside whoever woke it and leave it there, also if another
-// CPU is idle.
+// On which CPU a thread runs, and how it gets away from one. Where others of the process wake for an instant,
+// the kernel now and then puts two computing threads on one CPU for a slice or more while another is idle.
 #pragma once
 
 #include <span>
