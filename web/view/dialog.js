@@ -6,7 +6,11 @@ import { iconButton } from './buttons.js';
 // content: nodes. actions: [{label, kind: 'primary' | 'danger' | '', act: () => false to stay open}]. Returns the element.
 export function openDialog({ title, content, actions = [], onclose = null, wide = false, isForced = false }) {
   const id = newId('dialog');
-  const close = () => dialog.close();
+  let isDone = false;
+  const close = () => {
+    isDone = true;
+    dialog.close();
+  };
   const run = async act => { if (await act?.() !== false) close(); };
   const buttons = actions.map(({ label, kind, act, submit }) => h('button', {
     type: submit ? 'submit' : 'button', class: kind ?? '', onclick: submit ? null : () => run(act),
@@ -23,7 +27,11 @@ export function openDialog({ title, content, actions = [], onclose = null, wide 
   const dialog = h('dialog', { 'aria-labelledby': id, class: wide ? 'wide' : null }, form);
   dialog.addEventListener('cancel', event => { if (isForced) event.preventDefault(); });
   dialog.addEventListener('click', event => { if (event.target === dialog && !isForced) close(); });
-  dialog.addEventListener('close', () => { dialog.remove(); onclose?.(); });
+  dialog.addEventListener('close', () => {
+    if (isForced && !isDone) return dialog.showModal(); // a second Escape closes it although the first was not let through
+    dialog.remove();
+    onclose?.();
+  });
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
