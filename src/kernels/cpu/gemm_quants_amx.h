@@ -303,8 +303,8 @@ void sum_token(const uint8_t* panel, const uint8_t* tile, int64_t groups, const 
   __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
   Pairs x;
   avx512::for_groups<D>(
-      panel,
-      groups, [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
+      panel, groups,
+      [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
         const uint8_t* record = tile + g * kBF16GroupBytes;
         const __m512i pairs = avx512::load(record),
                       upper = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
