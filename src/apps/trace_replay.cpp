@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <random>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "core/bell.h"
 #include "core/error.h"
 
 namespace turgo {
@@ -16,34 +15,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Wakes the thread that replays when a request may have ended: not for every token, whose model it would
-// disturb.
-class Bell {
- public:
-  void ring() {
-    {
-      std::lock_guard lock(mutex_);
-      rung_ = true;
-    }
-    changed_.notify_one();
-  }
-  void wait_for(double seconds) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return rung_; });
-    rung_ = false;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool rung_ = false;
-};
-
 // Takes the time of each token on the engine's thread, so that no consumer has to be awake for it.
 class Stopwatch : public TokenObserver {
  public:
-  Stopwatch(Clock::time_point start, int32_t num_wanted, std::shared_ptr<Bell> rings)
-      : bell(std::move(rings)), start_(start), num_left_(num_wanted) {}
+  Stopwatch(Clock::time_point start, int32_t num_wanted) : start_(start), num_left_(num_wanted) {}
   Verdict on_token(const OutputToken&) override {
     times.push_back(std::chrono::duration<double>(Clock::now() - start_).count());
     num_left_.fetch_sub(1, std::memory_order_relaxed);
@@ -51,7 +26,6 @@ class Stopwatch : public TokenObserver {
   }
   bool is_done() const { return num_left_.load(std::memory_order_relaxed) <= 0; }
   std::vector<double> times;  // read after the request's last event
-  const std::shared_ptr<Bell> bell;
 
  private:
   Clock::time_point start_;
@@ -74,7 +48,7 @@ class Replayer {
       submit_waiting();
       double pause = running_.empty() && waiting_.empty() ? 3600 : 0.05;  // those that end early do not ring
       if (next < trace_.size()) pause = std::clamp(trace_[next].arrival_s - now(), 0.0, pause);
-      if (num_ended_ < trace_.size()) bell_->wait_for(pause);
+      if (num_ended_ < trace_.size()) bell_->wait_for(std::chrono::duration<double>(pause));
     }
     replay_.seconds = now();
     return std::move(replay_);
@@ -120,7 +94,7 @@ class Replayer {
     ReplayedRequest& out = replay_.requests[i];
     out.arrival_s = t.arrival_s;
     out.start_s = now();
-    auto stopwatch = std::make_shared<Stopwatch>(start_, t.output_tokens, bell_);
+    auto stopwatch = std::make_shared<Stopwatch>(start_, t.output_tokens);
     stopwatch->times.reserve(static_cast<size_t>(std::min(t.output_tokens, 4096)));
     Request r;
     r.input_ids = random_ids(std::hash<std::string>{}(t.prefix), t.prefix_tokens);
@@ -134,8 +108,9 @@ class Replayer {
     r.observer = stopwatch;
     try {
       auto stream = engine_.submit(std::move(r));
-      stream->set_listener([stopwatch] {
-        if (stopwatch->is_done()) stopwatch->bell->ring();
+      // Not for every token: the model would be disturbed.
+      stream->set_listener([stopwatch, bell = bell_] {
+        if (stopwatch->is_done()) bell->ring();
       });
       running_.push_back({i, std::move(stream), std::move(stopwatch)});
       if (!t.session.empty()) busy_.insert(t.session);
@@ -176,7 +151,7 @@ class Replayer {
   const ReplayOptions& options_;
   int32_t vocab_size_;
   Clock::time_point start_;
-  std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
+  std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();  // listeners may outlive the replay
   std::deque<size_t> waiting_;
   std::vector<Running> running_;
   std::unordered_set<std::string> busy_, held_;  // sessions

@@ -294,6 +294,19 @@ template <DType D, int kWord>
   }
 }
 
+// Half a group: words 4 kPart … 4 kPart + 3 of both halves of the panel.
+template <DType D, int kPart>
+[[gnu::always_inline]] inline void add_half_group(const uint8_t* group, const avx512::Bf16Lookup<D>& lookup,
+                                                  const Pairs& x, PairSums (&dot)[2]) {
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
+    add_word<D, 4 * kPart>(group, h, lookup, x, dot[h]);
+    add_word<D, 4 * kPart + 1>(group, h, lookup, x, dot[h]);
+    add_word<D, 4 * kPart + 2>(group, h, lookup, x, dot[h]);
+    add_word<D, 4 * kPart + 3>(group, h, lookup, x, dot[h]);
+  }
+}
+
 // One token of bf16 without tiles: products of bf16 are exact in f32, so that plain sums in the order of
 // tdpbf16ps have its bits (down to where it takes subnormal numbers for zero).
 template <DType D>
@@ -321,21 +334,9 @@ void sum_token(const uint8_t* panel, const uint8_t* tile, int64_t groups, const 
             dot[h] = {};
           }
         };
-#pragma GCC unroll 2
-        for (int h = 0; h < 2; ++h) {
-          add_word<D, 0>(group, h, lookup, x, dot[h]);
-          add_word<D, 1>(group, h, lookup, x, dot[h]);
-          add_word<D, 2>(group, h, lookup, x, dot[h]);
-          add_word<D, 3>(group, h, lookup, x, dot[h]);
-        }
+        add_half_group<D, 0>(group, lookup, x, dot);
         if constexpr (f.half_scales) scale(0, x_sums[0]);
-#pragma GCC unroll 2
-        for (int h = 0; h < 2; ++h) {
-          add_word<D, 4>(group, h, lookup, x, dot[h]);
-          add_word<D, 5>(group, h, lookup, x, dot[h]);
-          add_word<D, 6>(group, h, lookup, x, dot[h]);
-          add_word<D, 7>(group, h, lookup, x, dot[h]);
-        }
+        add_half_group<D, 1>(group, lookup, x, dot);
         if constexpr (f.half_scales) {
           scale(1, x_sums[1]);
         } else {

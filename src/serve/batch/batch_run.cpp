@@ -1,37 +1,16 @@
 #include "serve/batch/batch_run.h"
 
-#include <condition_variable>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <unordered_set>
 
+#include "core/bell.h"
 #include "core/json.h"
 #include "serve/fields.h"
 #include "serve/generation.h"
 
 namespace turgo {
 namespace {
-
-// The workers of several answers wake the one thread that collects them.
-class Bell {
- public:
-  void ring() {
-    std::lock_guard lock(mutex_);
-    rung_ = true;
-    changed_.notify_one();
-  }
-  void wait() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return rung_; });
-    rung_ = false;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool rung_ = false;
-};
 
 class Collected : public HttpWriter {
  public:
