@@ -261,34 +261,59 @@ void gemm_quants_f32(const GemmArgs& a) {
   }
 }
 
+// A nibble is used where it lies in its lane, quant x 2^bit, times x / 2^bit: the product has the bits of
+// quant * x (down to |x| = 2^-118), without moving the nibble down first. The uppermost one would have a sign
+// there, so it moves.
+template <DType D>
+constexpr bool kNibbles =
+    quant_format(D).low_bits == 4 && quant_format(D).high_bits == 0 && quant_format(D).offset == 0;
+
+// x[k] / 2^bit, 32 k of a group.
+[[gnu::always_inline]] inline void scale_to_nibbles(float* x) {
+  const __m256 low = _mm256_setr_ps(1, 0x1p-8f, 0x1p-16f, 0x1p-24f, 1, 0x1p-8f, 0x1p-16f, 0x1p-24f);
+  const __m256 high = _mm256_setr_ps(0x1p-4f, 0x1p-12f, 0x1p-20f, 1, 0x1p-4f, 0x1p-12f, 0x1p-20f, 1);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i)
+    _mm256_store_ps(x + 8 * i, _mm256_mul_ps(_mm256_load_ps(x + 8 * i), i < 2 ? low : high));
+}
+
+// Byte kByte of word kWord, or its nibble in place.
+template <DType D, int kWord, int kByte>
+[[gnu::always_inline]] inline __m256 word_quant(const uint8_t* group, int part) {
+  if constexpr (kNibbles<D>) {
+    const __m256i q = load(group + quant_layout(D).low_offset + kWord % 4 * 128 + part * 32);
+    constexpr int kBit = 8 * kByte + kWord / 4 * 4;
+    if constexpr (kBit == 28) return _mm256_cvtepi32_ps(_mm256_srli_epi32(q, 28));
+    return _mm256_cvtepi32_ps(_mm256_and_si256(q, _mm256_set1_epi32(15 << kBit)));
+  } else {
+    return quant_to_f32<D, kByte>(without_offset<D>(quants<D, kWord>(group, part)));
+  }
+}
+
 template <DType D, int kWord>
 [[gnu::always_inline]] inline void dot_word(const uint8_t* group, const float* x, __m256 (&acc)[4]) {
   const __m256 x0 = _mm256_broadcast_ss(x + 4 * kWord), x1 = _mm256_broadcast_ss(x + 4 * kWord + 1),
                x2 = _mm256_broadcast_ss(x + 4 * kWord + 2), x3 = _mm256_broadcast_ss(x + 4 * kWord + 3);
 #pragma GCC unroll 4
   for (int part = 0; part < 4; ++part) {
-    const __m256i q = without_offset<D>(quants<D, kWord>(group, part));
-    acc[part] = _mm256_fmadd_ps(quant_to_f32<D, 0>(q), x0, acc[part]);
-    acc[part] = _mm256_fmadd_ps(quant_to_f32<D, 1>(q), x1, acc[part]);
-    acc[part] = _mm256_fmadd_ps(quant_to_f32<D, 2>(q), x2, acc[part]);
-    acc[part] = _mm256_fmadd_ps(quant_to_f32<D, 3>(q), x3, acc[part]);
+    acc[part] = _mm256_fmadd_ps(word_quant<D, kWord, 0>(group, part), x0, acc[part]);
+    acc[part] = _mm256_fmadd_ps(word_quant<D, kWord, 1>(group, part), x1, acc[part]);
+    acc[part] = _mm256_fmadd_ps(word_quant<D, kWord, 2>(group, part), x2, acc[part]);
+    acc[part] = _mm256_fmadd_ps(word_quant<D, kWord, 3>(group, part), x3, acc[part]);
   }
 }
 
-// One token of bf16: each weight is used once, so it stays in registers. The same operations in the same
-// order as above, so the same bits.
+// One token of bf16 times groups of a panel that begin with a block; x [groups][32] are its activations in
+// f32, for nibbles scaled. Each weight is used once, so it stays in registers. The same operations in the
+// same order as above, so the same bits.
 template <DType D>
-void token_quants(int, const uint8_t* panel, const uint8_t* tile, int64_t groups, const TileOutput& out) {
+void token_quants(const uint8_t* panel, const float* x, const uint8_t* records, int64_t groups, Sums& sums) {
   constexpr QuantFormat f = quant_format(D);
-  Sums sums;
-  clear(sums, 1);
   __m256 acc[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
   float x_sum = 0;
-  alignas(32) float x[kGroupK];
   for_groups<D>(panel, groups,
                 [&](int64_t g, const uint8_t* block, const uint8_t* group) __attribute__((always_inline)) {
-                  const uint8_t* record = tile + g * kBF16GroupBytes;
-                  const auto* x_sums = reinterpret_cast<const float*>(record + 64);
+                  const auto* x_sums = reinterpret_cast<const float*>(records + g * kBF16GroupBytes + 64);
                   auto add = [&](int i) __attribute__((always_inline)) {
 #pragma GCC unroll 4
                     for (int part = 0; part < 4; ++part) {
@@ -301,7 +326,6 @@ void token_quants(int, const uint8_t* panel, const uint8_t* tile, int64_t groups
                     }
                     x_sum = 0;
                   };
-                  widen_token(record, x);
                   dot_word<D, 0>(group, x, acc);
                   dot_word<D, 1>(group, x, acc);
                   dot_word<D, 2>(group, x, acc);
@@ -314,6 +338,7 @@ void token_quants(int, const uint8_t* panel, const uint8_t* tile, int64_t groups
                   dot_word<D, 5>(group, x, acc);
                   dot_word<D, 6>(group, x, acc);
                   dot_word<D, 7>(group, x, acc);
+                  x += kGroupK;
                   if constexpr (f.half_scales) {
                     x_sum = x_sums[1];
                     add(1);
@@ -322,7 +347,37 @@ void token_quants(int, const uint8_t* panel, const uint8_t* tile, int64_t groups
                     if (g % f.groups == f.groups - 1) add(0);
                   }
                 });
-  store_tile(sums, 1, out);
+}
+
+// Activations are widened once for all panels, or where they are very many, piece by piece for each.
+template <DType D>
+void gemm_token_quants(const GemmArgs& a) {
+  constexpr int64_t kPiece = 256;  // groups
+  static_assert(kPiece % quant_layout(D).groups_per_block == 0);
+  alignas(32) float x[kPiece * kGroupK];
+  const int64_t groups = a.weight.k / kGroupK, bytes = packed_panel_bytes(a.weight.dtype, a.weight.k);
+  const auto* records = reinterpret_cast<const uint8_t*>(a.activations);
+  for (int64_t p = a.panel_begin; p < a.panel_end; ++p) {
+    const uint8_t* panel = reinterpret_cast<const uint8_t*>(a.weight.data) + p * bytes;
+    Sums sums;
+    clear(sums, 1);
+    for (int64_t g = 0; g < groups; g += kPiece) {
+      const int64_t count = groups - g < kPiece ? groups - g : kPiece;
+      const uint8_t* first = records + g * kBF16GroupBytes;
+      if (p == a.panel_begin || groups > kPiece) {
+        for (int64_t i = 0; i < count; ++i) {
+          widen_token(first + i * kBF16GroupBytes, x + i * kGroupK);
+          if constexpr (kNibbles<D>) scale_to_nibbles(x + i * kGroupK);
+        }
+      }
+      token_quants<D>(panel, x, first, count, sums);
+      panel += count / quant_layout(D).groups_per_block * quant_layout(D).block_bytes;
+    }
+    const int64_t row = p * kPanelRows, left = a.weight.n - row;
+    store_tile(sums, 1,
+               {a.y + row, a.y_stride, a.bias ? a.bias + row : nullptr,
+                static_cast<int>(left < kPanelRows ? left : kPanelRows), a.accumulate});
+  }
 }
 
 // A group of f16 weights as f32; the others are used where they lie.
@@ -371,7 +426,7 @@ void gemm_float(const GemmArgs& a) {
 template <DType D>
 void gemm_quants_float(const GemmArgs& a) {
   if (a.precision == Precision::kBF16) {
-    if (a.m == 1) return run_tiles(a, kFloatTile, token_quants<D>);
+    if (a.m == 1) return gemm_token_quants<D>(a);
     return gemm_quants_f32<D, false>(a);
   }
   gemm_quants_f32<D, true>(a);
