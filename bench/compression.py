@@ -12,7 +12,8 @@ where it was when the same command is given again. A finished row is printed as 
 of such files, on any machine.
 
 Calibration text is the program's (tales) or the model's own; a text that shares a run of 50 characters with the tales is refused.
---speeds prints the other table: tokens per second by format, rounds interleaved; the method does not matter to it.
+--speeds prints the other table: tokens per second by format, rounds interleaved; the method does not matter to it. Its medians stand in
+DIR/speeds.jsonl, and where that lies beside a ROWS, --table has two columns more; the folders that were timed stay in DIR/MODEL/speeds.
 Weights are compared in f32 arithmetic with the source in f32 (W8A8 in int8, FP8 in bf16, as they run), windows of 512 tokens, a KV cache of
 the arithmetic's own type; caches in windows of 2,048, in bf16.
 """
@@ -93,6 +94,23 @@ def rows():
     for policy, label in [("8", "KV int8"), ("84", "KV K8V4"), ("4", "KV int4")]:
         table[f"kv_{policy}"] = (label, None, ["--quant-policy", policy, "--ctx", "2048", "--precision", "bf16"])
     return table
+
+
+# What --speeds measures a format by: the row that is written soonest. Mixed widths are not there: no row without calibration has them.
+FORMATS = {"W4g64": "rtn_w4", "W3g64": "rtn_w3", "W2g64": "rtn_w2", "W8A8": "naive_w8a8", "FP8": "fp8"}
+CACHE = "source, {} cache, after 2,048"
+
+
+def format_of(row):
+    """What of --speeds is as fast as a row; "" for mixed widths."""
+    _, lite, flags = rows()[row]
+    if not lite:
+        return CACHE.format({"8": "int8", "84": "k8v4", "4": "int4"}[flags[1]])
+    if lite[0] == "prune":
+        return "bf16 weights"
+    if "--target-bits" in lite:
+        return ""
+    return "FP8" if row == "fp8" else "W8A8" if row.endswith("_w8a8") else f"W{row[-1]}g64"
 
 
 class Stopped(Exception):
@@ -330,15 +348,25 @@ def add_up(pieces, ctx):
     return {**mean, **perplexity, "num_tokens": tokens}
 
 
-def render(done):
+def render(done, speed_lines):
     """A table per model."""
-    return "\n\n".join(f"### {model}\n\n" + render_model([r for r in done if r["model"] == model]) for model in dict.fromkeys(r["model"] for r in done))
+    return "\n\n".join(
+        f"### {model}\n\n" + render_model([r for r in done if r["model"] == model], {s["format"]: s for s in speed_lines if s["model"] == model})
+        for model in dict.fromkeys(r["model"] for r in done))
 
 
-def render_model(done):
+def render_model(done, by_format):
+    def speed(name):
+        s = by_format.get(name)
+        return (f" {s['prefill_tok_s']:.0f} | {s['decode_tok_s']:.0f} |" if s else "  |  |") if by_format else ""
+
     names = list(done[0]["texts"])
-    lines = ["| | " + " | ".join(f"{n}: perplexity (excess) | KL | top-1" for n in names) + " | MB | CPU s |",
-             "|---|" + "---|---|---|" * len(names) + "---|---|"]
+    heads, rules = (" prefill, tok/s | answer, tok/s |", "---|---|") if by_format else ("", "")
+    lines = ["| | " + " | ".join(f"{n}: perplexity (excess) | KL | top-1" for n in names) + " | MB | CPU s |" + heads,
+             "|---|" + "---|---|---|" * len(names) + "---|---|" + rules]
+    for name in ("source", CACHE.format("bf16")):  # what rows, and rows of caches, are faster or slower than
+        if name in by_format:
+            lines.append(f"| {name} |" + "  |" * (3 * len(names) + 2) + speed(name))
     order = list(rows())
     for r in sorted(done, key=lambda r: order.index(r["row"])):
         cells = []
@@ -348,36 +376,47 @@ def render_model(done):
                          f"{100 * t['top1_agreement']:.1f} %")
         size = f"{r['file_bytes'] / 1e6:.0f}" if "file_bytes" in r else ""
         seconds = f"{r['cpu_seconds']:.0f}" if r.get("cpu_seconds") is not None else ""
-        lines.append(f"| {r['label']} | " + " | ".join(cells) + f" | {size} | {seconds} |")
+        lines.append(f"| {r['label']} | " + " | ".join(cells) + f" | {size} | {seconds} |{speed(format_of(r['row']))}")
     base = []
     for n in names:  # caches are measured in other windows
         sources = {f"{r['texts'][n]['reference_perplexity']:.3f}" + (" in the caches' windows" if r["row"].startswith("kv") else ""): r["texts"][n]["num_tokens"]
                    for r in done}
         base.append(f"{n} {', '.join(sources)} ({max(sources.values())} tokens)")
-    return f"Source: {'; '.join(base)}.\n\n" + "\n".join(lines)
+    note = f"Source: {'; '.join(base)}.\n\n"
+    if by_format:
+        threads, rounds = (" or ".join(map(str, sorted({s[key] for s in by_format.values()}))) for key in ("threads", "rounds"))
+        note += ("Speeds are a format's, whatever the method: a prompt of 512 tokens, and an answer after one token. W4, W3, W2 and W8A8 run with int8 "
+                 "activations, FP8 with bf16 ones, pruned rows as bf16 weights in bf16; caches are the source's in its default arithmetic, the answer after "
+                 f"2,048 tokens. Threads: {threads}; medians of rounds: {rounds}.\n\n")
+    return note + "\n".join(lines)
 
 
-FORMATS = {"W4g64": ["--w-bits", "4", "--w-group-size", "64"], "W3g64": ["--w-bits", "3", "--w-group-size", "64", "--export", "gptq"],
-           "W2g64": ["--w-bits", "2", "--w-group-size", "64", "--export", "gptq"],
-           "W8A8": ["--w-bits", "8", "--w-group-size", "-1", "--w-sym", "--export", "compressed-tensors"], "FP8": None}
+def keep_speeds(path, measured):
+    """Lines of the same model and format are replaced, the others stay; the file is whole at any time."""
+    lines = {(s["model"], s["format"]): s for s in read_lines(path) + measured}
+    part = path.with_name(path.name + ".part")
+    part.write_text("".join(json.dumps(s) + "\n" for s in lines.values()))
+    part.replace(path)
 
 
 def speeds(model, args):
     """Formats by name: the source, what rounding makes of it, and its caches after 2,048 tokens."""
     run = Programs().run
-    plain = args.work / "bf16"
+    work = args.work / model.stem / "speeds"
+    work.mkdir(parents=True, exist_ok=True)
+    plain = work / "bf16"
     if not plain.exists():  # nothing is below the smallest share: the source's weights in bf16
         run([args.turgo, "lite", "prune", model, "--method", "magnitude", "--sparsity", "1e-9", "--work-dir", plain, "--no-check"])
-    sides = {"bf16 weights": [plain]}
-    for name, flags in FORMATS.items():
-        folder = args.work / name
+    sides = {"source": [model], "bf16 weights": [plain]}
+    for name, row in FORMATS.items():
+        folder, (_, lite, flags) = work / row, rows()[row]
         if not folder.exists():
-            run([args.turgo, "lite", *(["rtn", model, *flags] if flags else ["fp8", model]), "--work-dir", folder, "--no-check"])
-        sides[name] = [folder]
+            run([args.turgo, "lite", *lite, model, "--work-dir", folder, "--no-check"])
+        sides[name] = [folder, *flags]
         if name not in ("W8A8", "FP8"):
             sides[f"{name}, bf16 activations"] = [folder, "--precision", "bf16"]
     for kind in ("bf16", "int8", "k8v4", "int4"):
-        sides[f"source, {kind} cache, after 2,048"] = [model, "--kv-type", kind]
+        sides[CACHE.format(kind)] = [model, "--kv-type", kind]
     figures = {name: [] for name in sides}
     for _ in range(args.rounds):
         for name, command in sides.items():
@@ -385,9 +424,14 @@ def speeds(model, args):
             _, _, _, answer = run([args.turgo, "bench", *command, *length, "--repeat", "1", "--json", "--threads", str(args.threads)])
             figures[name].append(json.loads(answer))
     lines = ["| | prefill 512, tokens/s | decode, tokens/s | MB per token |", "|---|---|---|---|"]
+    measured = []
     for name, rounds in figures.items():
         prefill, decode = (statistics.median(r[key] for r in rounds) for key in ("prefill_tok_s", "decode_tok_s"))
-        lines.append(f"| {name} | {prefill:.0f} | {decode:.0f} | {rounds[0]['decode_bytes_per_token'] / 1e6:.0f} |")
+        megabytes = rounds[0]["decode_bytes_per_token"] / 1e6
+        lines.append(f"| {name} | {prefill:.0f} | {decode:.0f} | {megabytes:.0f} |")
+        measured.append({"model": model.name, "format": name, "prefill_tok_s": prefill, "decode_tok_s": decode, "mb_per_token": megabytes,
+                         "precision": rounds[0]["precision"], "threads": rounds[0]["threads"], "rounds": len(rounds)})
+    keep_speeds(args.work / "speeds.jsonl", measured)
     print("\n".join(lines))
 
 
@@ -409,7 +453,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     if args.table:
-        print(render(list({(r["model"], r["row"]): r for path in args.table for r in read_lines(path)}.values())))
+        print(render(list({(r["model"], r["row"]): r for path in args.table for r in read_lines(path)}.values()),
+                     [s for path in args.table for s in read_lines(path.with_name("speeds.jsonl"))]))
         return
     if not args.models or not args.work:
         parser.error("expected MODEL and --work DIR, or --table FILE")

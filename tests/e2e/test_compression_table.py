@@ -1,5 +1,5 @@
 """bench/compression.py keeps calibration and evaluation apart: no run of 50 characters in common, and one that is planted is found. A table
-that was stopped goes on, and its pieces add up."""
+that was stopped goes on, and its pieces add up. Speeds stand beside the rows of their format."""
 import importlib.util
 import json
 import os
@@ -109,3 +109,63 @@ def test_a_stopped_table_goes_on_and_its_pieces_add_up(tmp_path):
     assert "| W4g64 AWQ | 20.00 (+100.0 %) | 1.76e+03 | 18.1 % | 0 | 0 |" in table and "10.000 in the caches' windows" in table
     other, _ = run("--samples", "8")
     assert other.returncode == 1 and "was begun with" in other.stderr
+
+
+# Writes a folder, and gives each folder, cache and arithmetic a speed of its own.
+SPEEDS_STUB = """#!%s
+import json, pathlib, sys
+asked = sys.argv[1:]
+if asked[0] == "lite":
+    folder = pathlib.Path(asked[asked.index("--work-dir") + 1])
+    folder.mkdir()
+    (folder / "asked").write_text(" ".join(asked))
+else:
+    where = pathlib.Path(asked[1])
+    assert where.exists()
+    decode = {"rtn_w4": 44, "rtn_w3": 33, "rtn_w2": 22, "naive_w8a8": 88, "fp8": 80, "bf16": 16, "m.gguf": 10}[where.name]
+    if "--kv-type" in asked:
+        assert asked[asked.index("--context") + 1] == "2048"
+        decode = {"bf16": 516, "int8": 508, "k8v4": 584, "int4": 504}[asked[asked.index("--kv-type") + 1]]
+    elif "bf16" in asked and where.name.startswith("rtn"):
+        decode += 1000
+    print(json.dumps({"prefill_tok_s": 2 * decode, "decode_tok_s": decode, "decode_bytes_per_token": 3e6, "precision": "int8", "threads": 2}))
+"""
+
+
+def test_every_row_but_mixed_widths_has_the_speed_of_its_format(tmp_path):
+    stub = tmp_path / "turgo"
+    stub.write_text(SPEEDS_STUB % sys.executable)
+    stub.chmod(0o755)
+    (tmp_path / "m.gguf").touch()
+    work = tmp_path / "w"
+    work.mkdir()
+    texts = {"a.txt": {"mean_kl": 0.5, "top1_agreement": 0.5, "perplexity": 20.0, "reference_perplexity": 10.0, "num_tokens": 9}}
+    done = [{"model": model, "row": row, "label": f"<{row}>", "texts": texts} for model in ("m.gguf", "other.gguf") for row in compression.rows()]
+    (work / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in done))
+
+    def run(*args):
+        answer = subprocess.run([sys.executable, ROOT / "bench/compression.py", *args], cwd=tmp_path, capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+    assert "tok/s" not in run("--table", "w/rows.jsonl")
+    old = [{"model": "m.gguf", "format": "W4g64", "decode_tok_s": 1}, {"model": "x.gguf", "format": "W4g64", "decode_tok_s": 2}]
+    (work / "speeds.jsonl").write_text("".join(json.dumps(s) + "\n" for s in old))
+    for _ in range(2):  # the second one replaces what the first one measured
+        assert "| W3g64, bf16 activations | 2066 | 1033 | 3 |" in run("m.gguf", "--work", "w", "--speeds", "--rounds", "2", "--turgo", stub)
+    assert "rtn --w-bits 4 --w-group-size 64 --export gptq" in (work / "m/speeds/rtn_w4/asked").read_text()
+    lines = [json.loads(line) for line in (work / "speeds.jsonl").read_text().splitlines()]
+    assert len(lines) == 15 and old[1] in lines and len({(s["model"], s["format"]) for s in lines}) == 15
+    assert {"model": "m.gguf", "format": "FP8", "prefill_tok_s": 160, "decode_tok_s": 80, "mb_per_token": 3.0, "precision": "int8", "threads": 2,
+            "rounds": 2} in lines
+
+    mine, other = run("--table", "w/rows.jsonl").split("### other.gguf")
+    assert "tok/s" not in other and "Threads: 2; medians of rounds: 2." in mine
+    cells = {line.split(" | ")[0].strip("| "): line.rstrip("| ").split("|")[-2:] for line in mine.splitlines() if line.startswith("| ")}
+    assert [int(c) for c in cells["source"]] == [20, 10] and [int(c) for c in cells["source, bf16 cache, after 2,048"]] == [1032, 516]
+    for row in compression.rows():
+        kind = next((k for k in ("w4", "w3", "w2", "w8a8", "fp8", "kv_84", "kv_8", "kv_4", "mixed") if k in row), "pruned")
+        decode = {"w4": 44, "w3": 33, "w2": 22, "w8a8": 88, "fp8": 80, "kv_84": 584, "kv_8": 508, "kv_4": 504, "mixed": None, "pruned": 16}[kind]
+        if decode is None:
+            assert next(line for line in mine.splitlines() if f"<{row}>" in line).endswith("|  |  |  |  |")  # no size, no seconds, no speeds
+        else:
+            assert [int(c) for c in cells[f"<{row}>"]] == [2 * decode, decode], row
