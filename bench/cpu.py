@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Turgo beside llama.cpp on this machine: same file, same threads, rounds interleaved, ratio of medians.
 
-usage: bench/cpu.py MODEL.gguf [--only smollm2,depth,…] [--rounds 3] [--threads 2] [--text FILE] [--write]
+usage: bench/cpu.py MODEL.gguf [--only smollm2,depth,…] [--rounds 3] [--threads 2] [--isa avx512] [--text FILE] [--write]
 MODEL.gguf is the default model (SmolLM2-135M-Instruct Q4_1). The pieces, each of one to three minutes:
   smollm2  prefill 512, decode 128, 16 and 64 sequences; the peer also runs its best own format of the model
   depth    decode 64 after 4,096 tokens, by type of the KV cache
@@ -11,6 +11,7 @@ MODEL.gguf is the default model (SmolLM2-135M-Instruct Q4_1). The pieces, each o
   w4a16    the same shape as a folder in AWQ's format (groups of 128) beside its bf16 weights; no peer
   avx2     without AVX-512 on both sides
   kl       mean KL to the f32 reference of the file, over --text; not part of the default set
+--isa avx512 leaves AMX out on both sides, as a machine that has none.
 --write puts each piece into bench/results/DATE-cpu.md, in place of what the file held of that piece.
 """
 import argparse
@@ -47,6 +48,7 @@ class Goal(NamedTuple):
 
 
 def turgo(model, args, *flags, isa=None) -> dict:
+    isa = isa or args.isa
     env = {**os.environ, **({"TURGO_ISA": isa} if isa else {})}
     command = [TURGO, "bench", str(model), "--threads", str(args.threads), "--repeat", "1", "--json", *map(str, flags)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout)
@@ -64,6 +66,10 @@ def turgo_batches(model, args, *flags, sizes=(16,), isa=None) -> dict:
     return {f"{b['batch']} sequences": b["decode_tok_s"] for b in r["batches"]}
 
 
+def build_peer(args) -> pathlib.Path:
+    return peer_llama.build(peer_llama.AVX512_CMAKE, args.isa) if args.isa else peer_llama.build()
+
+
 def peer_single(binaries, model, args) -> dict:
     return {f"{kind} {n}": speed for (kind, n), speed in
             peer_llama.bench(binaries, model, ["-p", "512", "-n", "128", "-t", str(args.threads)]).items()}
@@ -78,7 +84,8 @@ def both(single: Callable, batches: Callable) -> Callable:
 
 
 def smollm2(model, args):
-    native, best = peer_llama.build(), peer_llama.requantize(peer_llama.build(), model, BEST)
+    native = build_peer(args)
+    best = peer_llama.requantize(native, model, BEST)
     sizes = (16, 64)
     sides = [
         Side("turgo", both(lambda: turgo_single(model, args), lambda: turgo_batches(model, args, sizes=sizes))),
@@ -91,7 +98,8 @@ def smollm2(model, args):
 
 
 def depth(model, args):
-    native, best = peer_llama.build(), peer_llama.requantize(peer_llama.build(), model, BEST)
+    native = build_peer(args)
+    best = peer_llama.requantize(native, model, BEST)
 
     def ours(kind):
         return {"decode 64 at 4096": turgo(model, args, "--context", 4096, "--gen-tokens", 64, "--kv-type", kind)["decode_tok_s"]}
@@ -106,7 +114,7 @@ def depth(model, args):
 
 
 def bf16(model, args):
-    native = peer_llama.build()
+    native = build_peer(args)
     wide = peer_llama.requantize(native, model, "BF16")
     flags = ("--precision", "bf16")
 
@@ -118,13 +126,13 @@ def bf16(model, args):
 
 
 def gemma3(_, args):
-    native, file = peer_llama.build(), fetch_gemma3()
+    native, file = build_peer(args), fetch_gemma3()
     sides = [Side("turgo", lambda: turgo_single(file, args)), Side("llama.cpp", lambda: peer_single(native, file, args))]
     return sides, [Goal("prefill 512", "turgo", ("llama.cpp",), 2), Goal("decode 128", "turgo", ("llama.cpp",), 1.4)]
 
 
 def qwen2(_, args):
-    native, sides = peer_llama.build(), []
+    native, sides = build_peer(args), []
     source = random_model.qwen2_half_billion(peer_llama.cache_folder())
     for kind in ("Q4_0", "Q4_K_M"):
         f = peer_llama.requantize(native, source, kind)
@@ -231,6 +239,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PIECES), help="pieces, with commas between")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--isa", choices=["avx512"], help="of both sides")
     parser.add_argument("--text", type=pathlib.Path)
     parser.add_argument("--write", action="store_true", help="write the tables to bench/results/")
     args = parser.parse_args()
@@ -239,7 +248,7 @@ def main() -> None:
             sys.exit(f"cpu.py: --only {piece}: expected one of {', '.join(PIECES)}, kl")
     for piece in args.only.split(","):
         text = kl_table(args.model, args) if piece == "kl" else (
-            f"{machine()} · {args.threads} threads · {args.rounds} rounds interleaved, medians\n\n"
+            f"{machine()}{f' · {args.isa} on both sides' if args.isa else ''} · {args.threads} threads · {args.rounds} rounds interleaved, medians\n\n"
             + speed_table(piece, args.model, args))
         print(f"## {piece}\n\n{text}\n", flush=True)
         if args.write:

@@ -10,6 +10,8 @@ VERSION = "0.3.36"
 TOOLS = ["llama-bench", "llama-batched-bench", "llama-perplexity", "llama-quantize", "llama-server"]
 # The same source on machines without AVX-512: beside TURGO_ISA=avx2.
 AVX2_CMAKE = ["-DGGML_NATIVE=OFF", "-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON"]
+# And on those with AVX-512 but without AMX: beside TURGO_ISA=avx512.
+AVX512_CMAKE = [*AVX2_CMAKE, "-DGGML_AVX512=ON", "-DGGML_AVX512_VBMI=ON", "-DGGML_AVX512_VNNI=ON", "-DGGML_AVX512_BF16=ON"]
 
 
 def cache_folder() -> pathlib.Path:

@@ -58,8 +58,11 @@ class Sampler {
                       SampleScratch& scratch) const;
 
  private:
-  void apply_penalties(std::span<float> logits, SampleScratch& scratch) const;
-  int32_t choose(std::span<const float> logits, float max, int64_t position, SampleScratch& scratch) const;
+  // Returns whether a logit may have changed.
+  bool apply_penalties(std::span<float> logits, SampleScratch& scratch) const;
+  // `max` of the logits, which is first met at `max_from` or later.
+  int32_t choose(std::span<const float> logits, float max, size_t max_from, int64_t position,
+                 SampleScratch& scratch) const;
 
   SamplingParams params_;
   std::vector<int32_t> stop_ids_;
