@@ -11,8 +11,8 @@ MODEL.gguf is the default model (SmolLM2-135M-Instruct Q4_1). The pieces, each o
   w4a16    the same shape as a folder in AWQ's format (groups of 128) beside its bf16 weights; no peer
   avx2     without AVX-512 on both sides
   kl       mean KL to the f32 reference of the file, over --text; not part of the default set
---isa avx512 leaves AMX out on both sides, as a machine that has none.
---write puts each piece into bench/results/DATE-cpu.md, in place of what the file held of that piece.
+--isa avx512 leaves AMX out on both sides, as a machine that has none; not for the pieces avx2 and kl.
+--write puts each piece into bench/results/DATE-cpu.md (DATE-cpu-avx512.md), in place of what the file held of that piece.
 """
 import argparse
 import datetime
@@ -222,8 +222,8 @@ def machine() -> str:
     return f"{name[1] if name else 'unknown'} (family {family[1] if family else '?'})"
 
 
-def write_section(piece: str, text: str) -> None:
-    path = ROOT / "bench" / "results" / f"{datetime.date.today()}-cpu.md"
+def write_section(piece: str, text: str, isa: str | None) -> None:
+    path = ROOT / "bench" / "results" / f"{datetime.date.today()}-cpu{f'-{isa}' if isa else ''}.md"
     path.parent.mkdir(exist_ok=True)
     sections = re.split(r"(?m)^(?=## )", path.read_text(encoding="utf-8")) if path.exists() else [""]
     kept = {s.split("\n")[0]: s for s in sections if s.startswith("## ")}
@@ -236,23 +236,26 @@ def write_section(piece: str, text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
-    parser.add_argument("--only", default=",".join(PIECES), help="pieces, with commas between")
+    parser.add_argument("--only", help="pieces, with commas between")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--isa", choices=["avx512"], help="of both sides")
     parser.add_argument("--text", type=pathlib.Path)
     parser.add_argument("--write", action="store_true", help="write the tables to bench/results/")
     args = parser.parse_args()
-    for piece in args.only.split(","):
+    pieces = args.only.split(",") if args.only else [p for p in PIECES if not (args.isa and p == "avx2")]
+    for piece in pieces:
+        if args.isa and piece in ("avx2", "kl"):
+            sys.exit(f"cpu.py: the piece {piece} takes no --isa")
         if piece not in PIECES and piece != "kl":
             sys.exit(f"cpu.py: --only {piece}: expected one of {', '.join(PIECES)}, kl")
-    for piece in args.only.split(","):
+    for piece in pieces:
         text = kl_table(args.model, args) if piece == "kl" else (
-            f"{machine()}{f' · {args.isa} on both sides' if args.isa else ''} · {args.threads} threads · {args.rounds} rounds interleaved, medians\n\n"
+            f"{machine()}{f' · {args.isa}' if args.isa else ''} · {args.threads} threads · {args.rounds} rounds interleaved, medians\n\n"
             + speed_table(piece, args.model, args))
         print(f"## {piece}\n\n{text}\n", flush=True)
         if args.write:
-            write_section(piece, text)
+            write_section(piece, text, args.isa)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ void prefetch_first_page(const AttentionArgs& args) {
   if (args.window > 0) key = std::max(key, args.first_index + 1 - args.window);
   const std::byte* page =
       args.pool + args.block_table[key / kKvBlockTokens] * args.block_bytes + args.page_offset;
-  for (int64_t i = 0; i < args.kv.page_bytes(); i += 64) __builtin_prefetch(page + i, 0, 2);
+  for (int64_t i = 0, bytes = args.kv.page_bytes(); i < bytes; i += 64) __builtin_prefetch(page + i, 0, 2);
 }
 
 }  // namespace turgo

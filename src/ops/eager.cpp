@@ -31,7 +31,7 @@ constexpr int64_t kPrefetchBytes = 8 << 10;
 // K's rows are [64 slots][4 bytes] in all types (kv_block.h): a token has a few bytes in each of many lines.
 void prefetch_kv_slot(const KvGeometry& geometry, const std::byte* page, int64_t slot) {
   constexpr int64_t kRow = 4 * kKvBlockTokens;
-  for (int64_t i = slot * 4; i < geometry.k_bytes(); i += kRow) __builtin_prefetch(page + i, 1);
+  for (int64_t i = slot * 4, end = geometry.k_bytes(); i < end; i += kRow) __builtin_prefetch(page + i, 1);
 }
 
 class EagerExecutor final : public Executor {

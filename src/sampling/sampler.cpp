@@ -44,7 +44,7 @@ float exp_nonpositive(float x) {
 struct RowScan {
   float max = kMinusInf;
   bool bad = false;     // NaN or +inf somewhere
-  size_t max_from = 0;  // the first `max` is at most kScanBlock from here
+  size_t max_from = 0;  // the first `max` is less than kScanBlock from here
 };
 
 constexpr size_t kScanBlock = 1024;

@@ -156,6 +156,48 @@ TEST(Sampler, GreedyTakesTheFirstOfEquals) {
   EXPECT_EQ(sample(p, {1, 5, 5, 2}).token_id, 1);
 }
 
+// The scan goes through blocks of 1,024, in vectors, with a tail.
+TEST(Sampler, GreedyFindsTheFirstOfEqualsAnywhere) {
+  SamplingParams greedy;
+  greedy.temperature = 0;
+  const std::vector<size_t> places = {0, 3, 4, 15, 16, 1000, 1023, 1024, 1025, 2047, 2048, 2995, 2999};
+  std::vector<float> row = random_row(3000, 7, 3);
+  for (float& x : row) x = std::min(x, 19.0f);
+  for (size_t first = 0; first < places.size(); ++first) {
+    std::vector<float> equal = row;
+    for (size_t i = first; i < places.size(); ++i) equal[places[i]] = 20;
+    EXPECT_EQ(static_cast<int32_t>(places[first]), sample(greedy, equal).token_id);
+    for (float bad : {kInf, std::numeric_limits<float>::quiet_NaN()}) {
+      std::vector<float> broken = equal;
+      broken[places[first]] = bad;
+      EXPECT_NE(nullptr, sample(greedy, broken).error) << places[first];
+    }
+  }
+  std::vector<float> low(3000, -kInf);
+  low[2999] = -1e38f;
+  EXPECT_EQ(2999, sample(greedy, low).token_id);
+}
+
+// What a bias, a mask or a minimum length forbids in the first block is found in a later one.
+TEST(Sampler, GreedyAfterTheBestIsForbidden) {
+  SamplingParams greedy;
+  greedy.temperature = 0;
+  std::vector<float> row = random_row(3000, 8, 1);
+  row[5] = 30;
+  row[2500] = 20;
+  EXPECT_EQ(5, sample(greedy, row).token_id);
+  std::vector<uint32_t> allowed(94, ~0u);
+  allowed[0] &= ~(1u << 5);
+  EXPECT_EQ(2500, sample(greedy, row, 0, allowed.data()).token_id);
+  SamplingParams biased = greedy;
+  biased.logit_bias = {{5, -kInf}};
+  EXPECT_EQ(2500, sample(biased, row).token_id);
+  SamplingParams longer = greedy;
+  longer.min_new_tokens = 1;
+  SampleScratch scratch;
+  EXPECT_EQ(2500, Sampler(longer, {5}, 3000).sample(row, 0, nullptr, scratch).token_id);
+}
+
 TEST(Sampler, EqualsTheSlowTwinWhateverTheFilters) {
   std::mt19937 rng(7);
   int compared = 0;

@@ -283,8 +283,11 @@ template <DType D, int kWord, int kByte>
   if constexpr (kNibbles<D>) {
     const __m256i q = load(group + quant_layout(D).low_offset + kWord % 4 * 128 + part * 32);
     constexpr int kBit = 8 * kByte + kWord / 4 * 4;
-    if constexpr (kBit == 28) return _mm256_cvtepi32_ps(_mm256_srli_epi32(q, 28));
-    return _mm256_cvtepi32_ps(_mm256_and_si256(q, _mm256_set1_epi32(15 << kBit)));
+    if constexpr (kBit == 28) {
+      return _mm256_cvtepi32_ps(_mm256_srli_epi32(q, 28));
+    } else {
+      return _mm256_cvtepi32_ps(_mm256_and_si256(q, _mm256_set1_epi32(15 << kBit)));
+    }
   } else {
     return quant_to_f32<D, kByte>(without_offset<D>(quants<D, kWord>(group, part)));
   }
@@ -305,7 +308,7 @@ template <DType D, int kWord>
 
 // One token of bf16 times groups of a panel that begin with a block; x [groups][32] are its activations in
 // f32, for nibbles scaled. Each weight is used once, so it stays in registers. The same operations in the
-// same order as above, so the same bits.
+// same order as above, so the same bits (but for nibbles: see there).
 template <DType D>
 void token_quants(const uint8_t* panel, const float* x, const uint8_t* records, int64_t groups, Sums& sums) {
   constexpr QuantFormat f = quant_format(D);
@@ -349,22 +352,25 @@ void token_quants(const uint8_t* panel, const float* x, const uint8_t* records, 
                 });
 }
 
-// Activations are widened once for all panels, or where they are very many, piece by piece for each.
+// Activations are widened once for all panels, or where they are very many, piece by piece for each: few at
+// a time then, since panels stream through L1.
 template <DType D>
 void gemm_token_quants(const GemmArgs& a) {
-  constexpr int64_t kPiece = 256;  // groups
-  static_assert(kPiece % quant_layout(D).groups_per_block == 0);
-  alignas(32) float x[kPiece * kGroupK];
+  constexpr int64_t kMost = 256, kFew = 64;  // groups
+  static_assert(kMost % quant_layout(D).groups_per_block == 0 &&
+                kFew % quant_layout(D).groups_per_block == 0);
+  alignas(32) float x[kMost * kGroupK];
   const int64_t groups = a.weight.k / kGroupK, bytes = packed_panel_bytes(a.weight.dtype, a.weight.k);
+  const int64_t piece = groups > kMost ? kFew : kMost;
   const auto* records = reinterpret_cast<const uint8_t*>(a.activations);
   for (int64_t p = a.panel_begin; p < a.panel_end; ++p) {
     const uint8_t* panel = reinterpret_cast<const uint8_t*>(a.weight.data) + p * bytes;
     Sums sums;
     clear(sums, 1);
-    for (int64_t g = 0; g < groups; g += kPiece) {
-      const int64_t count = groups - g < kPiece ? groups - g : kPiece;
+    for (int64_t g = 0; g < groups; g += piece) {
+      const int64_t count = groups - g < piece ? groups - g : piece;
       const uint8_t* first = records + g * kBF16GroupBytes;
-      if (p == a.panel_begin || groups > kPiece) {
+      if (p == a.panel_begin || groups > piece) {
         for (int64_t i = 0; i < count; ++i) {
           widen_token(first + i * kBF16GroupBytes, x + i * kGroupK);
           if constexpr (kNibbles<D>) scale_to_nibbles(x + i * kGroupK);

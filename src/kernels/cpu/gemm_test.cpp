@@ -261,6 +261,8 @@ TEST(Gemm, LongRowsGiveTheSameBitsInChunks) {
   };
   for (const KernelTable* table : tested_tables()) {
     for (Kind kind : {Kind{DType::kQ4_1, Precision::kInt8}, Kind{DType::kQ4_1, Precision::kBF16},
+                      Kind{DType::kW4G128, Precision::kBF16}, Kind{DType::kQ4_K, Precision::kBF16},
+                      Kind{DType::kQ6_K, Precision::kBF16}, Kind{DType::kF8G64, Precision::kBF16},
                       Kind{DType::kQ4_1, Precision::kF32}, Kind{DType::kBF16, Precision::kBF16}}) {
       Linear l(*table, kind.precision, random_rows(kind.dtype, kRows, kColumns, 4));
       std::vector<float> x = random_activations(kTokens, kColumns, 5);
