@@ -1,6 +1,7 @@
 """The oracle of the tables of hostile requests: after every row the same process answers, the error has OpenAI's form, short and
 without a secret of the machine, and memory is back; after all of them files, threads, KV blocks and counters are back too. A
 stream that runs beside all of them says what it says alone."""
+import concurrent.futures
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import threading
 import time
 
 MB = 1 << 20
+MOST_AT_ONCE = 20  # requests of a row
 
 
 def statuses_of(answer):
@@ -62,8 +64,11 @@ class Oracle:
         self.server, self.headers, self.kept = server, headers, kept  # bytes that bounded caches may hold
         self.pid = server.process.pid
         self.neighbour = Neighbour(server, headers)
-        # What is made once, with the first request of its kind, is no leak.
+        # What is made once, with the first request of its kind or the first so many at once (their blocks of the cache), is no leak.
         assert server.post("/v1/completions", {"prompt": "x", "max_tokens": 2, "guided_regex": "[a-z]+"}, headers=headers, timeout=120)[0] == 200
+        with concurrent.futures.ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+            assert set(pool.map(lambda i: server.post("/v1/completions", {"prompt": f"{i}", "max_tokens": 32, "ignore_eos": True}, headers=headers, timeout=120)[0],
+                                range(2 * MOST_AT_ONCE))) == {200}
         self.alone = self.neighbour.ask()
         self.at_start = self.resources()
         self.neighbour.start()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from reliability import metrics_of, Oracle, statuses_of
+from reliability import MOST_AT_ONCE, metrics_of, Oracle, statuses_of
 from waiting import until
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
@@ -272,7 +272,7 @@ def test_h69_disconnect(hostile, oracle, pieces):
 def test_h70_same_id(hostile, oracle):
     """An id is a name, not a handle: a hundred requests with the same one are a hundred answers."""
     headers = {**KEY, "X-Request-Id": "the-same"}
-    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+    with concurrent.futures.ThreadPoolExecutor(MOST_AT_ONCE) as pool:
         answers = list(pool.map(lambda i: hostile.post(TEXT, completion(prompt=f"Number {i} is", temperature=0), headers=headers), range(100)))
     assert [status for status, _ in answers] == [200] * 100 and len({answer["id"] for _, answer in answers}) == 100
     oracle.check_row()

@@ -1,6 +1,7 @@
 // The only file beside http_server.cpp that includes Beast: its request parser, driven by a coroutine.
 #include "serve/http/connection.h"
 
+#include <malloc.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -27,6 +28,7 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
+constexpr size_t kLargeBody = 1 << 20;
 constexpr size_t kMaxBuffer = 64 << 10;  // read ahead of the parser; a header or chunk header must fit
 constexpr size_t kMaxLinger = 1 << 20;   // read and dropped so that a refusal arrives before the close
 constexpr double kLingerSeconds = 2;
@@ -279,9 +281,10 @@ asio::awaitable<std::unique_ptr<Responder>> Connection::handle(HttpRequest reque
     work();
     co_return responder;
   }
-  bool handled = false;
-  asio::post(host_.pool(), [this, &work, &handled] {
+  bool handled = false, is_large = request.body.size() > kLargeBody;
+  asio::post(host_.pool(), [this, &work, &handled, is_large] {
     work();
+    if (is_large) malloc_trim(0);  // glibc keeps what the many small pieces of its JSON left
     asio::post(*host_.io(), [this, &handled] {
       handled = true;
       notify();
