@@ -124,7 +124,10 @@ TEST(EngineThread, EndingABusySessionCancelsItsRequest) {
 }
 
 TEST(EngineThread, DestructionEndsAllStreams) {
-  auto engine = make_engine();
+  FakeRunner* runner = nullptr;
+  auto engine = make_engine(64, &runner);
+  // So slow that none ends by itself, however late this thread goes on.
+  runner->before_step = [](const StepPlan&) { std::this_thread::sleep_for(std::chrono::milliseconds(2)); };
   std::vector<std::unique_ptr<Stream>> streams;
   for (uint32_t i = 0; i < 30; ++i) streams.push_back(engine->submit(test_request(20, 900, i)));
   engine.reset();
