@@ -112,7 +112,7 @@ def test_a_stopped_table_goes_on_and_its_pieces_add_up(tmp_path):
 
 
 # Writes a folder, and gives each folder, cache and arithmetic a speed of its own.
-SPEEDS_STUB = """#!%s
+SPEEDS_PROGRAM = """#!%s
 import json, pathlib, sys
 asked = sys.argv[1:]
 if asked[0] == "lite":
@@ -133,9 +133,9 @@ else:
 
 
 def test_every_row_but_mixed_widths_has_the_speed_of_its_format(tmp_path):
-    stub = tmp_path / "turgo"
-    stub.write_text(SPEEDS_STUB % sys.executable)
-    stub.chmod(0o755)
+    program = tmp_path / "turgo"
+    program.write_text(SPEEDS_PROGRAM % sys.executable)
+    program.chmod(0o755)
     (tmp_path / "m.gguf").touch()
     work = tmp_path / "w"
     work.mkdir()
@@ -151,7 +151,7 @@ def test_every_row_but_mixed_widths_has_the_speed_of_its_format(tmp_path):
     old = [{"model": "m.gguf", "format": "W4g64", "decode_tok_s": 1}, {"model": "x.gguf", "format": "W4g64", "decode_tok_s": 2}]
     (work / "speeds.jsonl").write_text("".join(json.dumps(s) + "\n" for s in old))
     for _ in range(2):  # the second one replaces what the first one measured
-        assert "| W3g64, bf16 activations | 2066 | 1033 | 3 |" in run("m.gguf", "--work", "w", "--speeds", "--rounds", "2", "--turgo", stub)
+        assert "| W3g64, bf16 activations | 2066 | 1033 | 3 |" in run("m.gguf", "--work", "w", "--speeds", "--rounds", "2", "--turgo", program)
     assert "rtn --w-bits 4 --w-group-size 64 --export gptq" in (work / "m/speeds/rtn_w4/asked").read_text()
     lines = [json.loads(line) for line in (work / "speeds.jsonl").read_text().splitlines()]
     assert len(lines) == 15 and old[1] in lines and len({(s["model"], s["format"]) for s in lines}) == 15

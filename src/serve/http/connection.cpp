@@ -28,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-constexpr size_t kLargeBody = 1 << 20;
+constexpr size_t kLargeBody = 1 << 20;   // more leaves memory behind that is worth giving back
 constexpr size_t kMaxBuffer = 64 << 10;  // read ahead of the parser; a header or chunk header must fit
 constexpr size_t kMaxLinger = 1 << 20;   // read and dropped so that a refusal arrives before the close
 constexpr double kLingerSeconds = 2;
