@@ -8,6 +8,7 @@ MODEL.gguf is the default model (SmolLM2-135M-Instruct Q4_1). The pieces, each o
   bf16     bf16 arithmetic over the Q4_1 file and over bf16 weights
   gemma3   Gemma 3 270M Q4_K_M
   qwen2    a model of Qwen2-0.5B's shape with random weights, Q4_0 and Q4_K_M (speeds only: it says nothing)
+  scaling  Q4_0 of that shape with 1, 2, 4, … threads up to --threads; not part of the default set
   w4a16    the same shape as a folder in AWQ's format (groups of 128) beside its bf16 weights; no peer
   avx2     without AVX-512 on both sides
   kl       mean KL to the f32 reference of the file, over --text; not part of the default set
@@ -144,6 +145,31 @@ def qwen2(_, args):
                    Goal("16 sequences", "turgo Q4_0", theirs, 3)]
 
 
+def scaling(_, args):
+    native = build_peer(args)
+    file = peer_llama.requantize(native, random_model.qwen2_half_billion(peer_llama.cache_folder()), "Q4_0")
+
+    def ours(at):
+        r = turgo(file, at, "--prompt-tokens", 512, "--context", 1, "--gen-tokens", 64)
+        many = turgo(file, at, "--context", 64, "--gen-tokens", 32, "--batch", "16")
+        return {"prefill 512": r["prefill_tok_s"], "decode 64": r["decode_tok_s"], "GB/s": r["read_bandwidth_gb_s"],
+                "16 sequences": many["batches"][0]["decode_tok_s"]}
+
+    def peer(at):
+        flags = ["-p", "512", "-n", "64", "-t", str(at.threads)]
+        one = {f"{kind} {n}": speed for (kind, n), speed in peer_llama.bench(native, file, flags).items()}
+        return {**one, "16 sequences": peer_llama.batched(native, file, (16,), 64, 32, at.threads)[16]}
+
+    sides, goals = [], []
+    for n in [*(n for n in (1, 2, 4, 8, 16, 32, 64) if n < args.threads), args.threads]:
+        at = argparse.Namespace(**{**vars(args), "threads": n})
+        pair = [Side(f"turgo, {n} threads", functools.partial(ours, at)),
+                Side(f"llama.cpp, {n} threads", functools.partial(peer, at))]
+        sides += pair
+        goals += [Goal(m, pair[0].name, (pair[1].name,), 1) for m in ("prefill 512", "decode 64", "16 sequences")]
+    return sides, goals
+
+
 def w4a16(_, args):
     source = random_model.qwen2_half_billion(peer_llama.cache_folder())
     wide, folder = (peer_llama.cache_folder() / f"{source.stem}-{name}" for name in ("bf16", "awq"))
@@ -179,7 +205,9 @@ def avx2(model, args):
     return sides, [Goal("prefill 512", sides[0].name, theirs, 1.5), Goal("16 sequences", sides[0].name, theirs, 2)]
 
 
-PIECES = {"smollm2": smollm2, "depth": depth, "bf16": bf16, "gemma3": gemma3, "qwen2": qwen2, "w4a16": w4a16, "avx2": avx2}
+PIECES = {"smollm2": smollm2, "depth": depth, "bf16": bf16, "gemma3": gemma3, "qwen2": qwen2, "w4a16": w4a16, "avx2": avx2,
+          "scaling": scaling}
+ON_REQUEST = ("scaling",)
 
 
 def fetch_gemma3() -> pathlib.Path:
@@ -243,7 +271,8 @@ def main() -> None:
     parser.add_argument("--text", type=pathlib.Path)
     parser.add_argument("--write", action="store_true", help="write the tables to bench/results/")
     args = parser.parse_args()
-    pieces = args.only.split(",") if args.only else [p for p in PIECES if not (args.isa and p == "avx2")]
+    pieces = args.only.split(",") if args.only else [
+        p for p in PIECES if p not in ON_REQUEST and not (args.isa and p == "avx2")]
     for piece in pieces:
         if args.isa and piece in ("avx2", "kl"):
             sys.exit(f"cpu.py: the piece {piece} takes no --isa")

@@ -17,6 +17,7 @@
 #include <memory>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace turgo {
@@ -47,8 +48,15 @@ class ThreadTeam {
   // result must not depend on how it is split.
   template <class F>
   void run_active(F&& f) {
+    run_active([](int) {}, std::forward<F>(f));
+  }
+
+  // The same behind prepare(active()), which runs on the calling thread before any f.
+  template <class Prepare, class F>
+  void run_active(Prepare&& prepare, F&& f) {
     using Fn = std::remove_reference_t<F>;
     choose_members();
+    prepare(active_);
     run_erased([](void* ctx, int rank) { (*static_cast<Fn*>(ctx))(rank); },
                const_cast<void*>(static_cast<const void*>(&f)));
   }

@@ -150,6 +150,31 @@ TEST(Executor, AsynchronousStepEqualsEagerAndReplays) {
   EXPECT_EQ(logits, want_7);
 }
 
+// Threads take panels from each other: whoever multiplies one, once or never, shows in the sums.
+TEST(Executor, LinearsGiveTheSameBitsHoweverThreadsShareThem) {
+  constexpr int kN = 300, kK = 64, kMost = 40;
+  TinyModel model(5);
+  const LinearWeight w = model.linear(kN, kK, "w"), rows = model.linear(kMost, kK, "rows");
+  std::vector<float> x(kMost * kK);
+  for (int i = 0; i < kMost; ++i)
+    dequantize_packed_row(std::get<PackedSegments>(rows.data).segments[0], i, x.data() + i * kK);
+  for (int m : {1, 5, 7, kMost}) {
+    const TensorView xv = f32_matrix(x.data(), m, kK);
+    std::vector<float> want(m * kN);
+    eager(1)->linear(xv, w, f32_matrix(want.data(), m, kN));
+    for (int num_threads : {2, 3, 7, 13}) {
+      auto executor = eager(num_threads);
+      for (int repeat = 0; repeat < 20; ++repeat) {
+        std::vector<float> y(m * kN), sums(m * kN);
+        executor->linear(xv, w, f32_matrix(y.data(), m, kN));
+        ASSERT_EQ(y, want) << m << " rows, " << num_threads << " threads";
+        executor->project({xv, &w, {}, 1, f32_matrix(sums.data(), m, kN)});  // adds: twice would show
+        ASSERT_EQ(sums, want) << m << " rows, " << num_threads << " threads";
+      }
+    }
+  }
+}
+
 // What calibration needs: the input rows of every linear, by name, without a second model source.
 class ObservingExecutor : public ForwardingExecutor {
  public:

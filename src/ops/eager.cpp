@@ -3,6 +3,7 @@
 #include "ops/eager.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <new>
 #include <vector>
@@ -38,7 +39,11 @@ class EagerExecutor final : public Executor {
  public:
   EagerExecutor(std::shared_ptr<ThreadTeam> team, const KernelTable& kernels, Precision precision,
                 std::shared_ptr<Group> group)
-      : team_(std::move(team)), kernels_(kernels), precision_(precision), group_(std::move(group)) {}
+      : team_(std::move(team)),
+        kernels_(kernels),
+        precision_(precision),
+        group_(std::move(group)),
+        queues_(static_cast<size_t>(team_->size())) {}
 
   std::shared_ptr<void> allocate(int64_t size_bytes) override {
     CHECK(size_bytes >= 0, "{} bytes", size_bytes);
@@ -89,7 +94,8 @@ class EagerExecutor final : public Executor {
  private:
   // How threads share a linear.
   enum class Share : uint8_t {
-    kPanels,  // all pack their tiles, then each multiplies all rows with its panels
+    kPanels,  // all pack their tiles, then each multiplies all rows with its panels and those that others
+              // have not begun
     kTile,    // as kPanels, but each packs the only tile for itself: cheaper than to wait for one of them
     kRows     // each takes its rows through all panels, in blocks that stay in its L2, and waits for nobody
   };
@@ -116,6 +122,11 @@ class EagerExecutor final : public Executor {
     bool is_scratch = false;          // kRows: a block of rows per thread is enough
     const int32_t* gather = nullptr;  // input rows, or null: all
   };
+  // Panels of a thread that nobody has begun.
+  struct alignas(64) PanelQueue {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
   // What comes behind the products: parts [begin, end) of all rows, `units` parts a row.
   struct FinishedRows {
     float* data;  // of first_row
@@ -138,6 +149,7 @@ class EagerExecutor final : public Executor {
   void run_linear(const Linear& lin, const LinearOutput& y, Before&& before, int64_t units, Finish&& finish);
   void pack(const Linear& lin, const int32_t* gather, Range rows, int rank, int64_t copy);
   void multiply(const Linear& lin, Range panels, int64_t rows, int64_t copy, const LinearOutput& y);
+  void multiply_queued(const Linear& lin, int rank, int64_t copy, const LinearOutput& y);
   void prefetch_weights(const Linear& lin, Range panels) const;
   int64_t count_panels(const LinearWeight& weight) const;
   void add_branch(const ProjectArgs& a, const FinishedRows& rows);
@@ -151,6 +163,7 @@ class EagerExecutor final : public Executor {
   const KernelTable& kernels_;
   Precision precision_;
   std::shared_ptr<Group> group_;
+  std::vector<PanelQueue> queues_;  // by rank
   Scratch normed_, unordered_, packed_[2], output_, angles_, gathered_, partial_;
 };
 
@@ -196,7 +209,14 @@ template <class Before, class Finish>
 void EagerExecutor::run_linear(const Linear& lin, const LinearOutput& y, Before&& before, int64_t units,
                                Finish&& finish) {
   const int64_t total = count_panels(*lin.weight);
-  team_->run_active([&](int rank) {
+  auto queue_panels = [&](int members) {
+    for (int r = 0; r < members; ++r) {
+      Range panels = split_range(total, members, r);
+      queues_[r].next.store(panels.begin, std::memory_order_relaxed);
+      queues_[r].end = panels.end;
+    }
+  };
+  team_->run_active(queue_panels, [&](int rank) {
     if (lin.share != Share::kRows) {
       Range panels = split_range(total, team_->active(), rank),
             parts = split_range(lin.m * units, team_->active(), rank);
@@ -204,7 +224,7 @@ void EagerExecutor::run_linear(const Linear& lin, const LinearOutput& y, Before&
       if (lin.share == Share::kTile) prefetch_weights(lin, panels);
       pack(lin, y.gather, {0, lin.m}, rank, lin.share == Share::kTile ? rank : 0);
       if (lin.share == Share::kPanels) team_->barrier();
-      multiply(lin, panels, lin.m, lin.share == Share::kTile ? rank : 0, y);
+      multiply_queued(lin, rank, lin.share == Share::kTile ? rank : 0, y);
       if (units == 0) return;
       team_->barrier();
       finish(FinishedRows{y.data, 0, parts});
@@ -276,6 +296,22 @@ void EagerExecutor::prefetch_weights(const Linear& lin, Range panels) const {
     const std::byte* data = s.data + first * bytes;
     for (int64_t i = 0; i < std::min(bytes, kPrefetchBytes); i += 64) __builtin_prefetch(data + i);
     return;
+  }
+}
+
+// Half of what is left of a queue at a time, the thread's own first: a thread that is held up keeps the
+// others waiting for one run at most.
+void EagerExecutor::multiply_queued(const Linear& lin, int rank, int64_t copy, const LinearOutput& y) {
+  const int members = team_->active();
+  for (int i = 0; i < members; ++i) {
+    PanelQueue& queue = queues_[(rank + i) % members];
+    int64_t begin = queue.next.load(std::memory_order_relaxed);
+    while (begin < queue.end) {
+      const int64_t end = begin + (queue.end - begin + 1) / 2;
+      if (!queue.next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+      multiply(lin, {begin, end}, lin.m, copy, y);
+      begin = queue.next.load(std::memory_order_relaxed);
+    }
   }
 }
 

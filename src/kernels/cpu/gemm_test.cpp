@@ -220,7 +220,7 @@ TEST_P(GemmOf, SurvivesHostileValues) {
 TEST_P(GemmOf, TokensDoNotDependOnTheBatchOrTheSplit) {
   int64_t n = 33,
           k = columns(is_quantized(GetParam().dtype) ? 1280 / dtype_info(GetParam().dtype).block_size : 12);
-  int64_t m = is_quantized(GetParam().dtype) ? 70 : 150;
+  int64_t m = is_quantized(GetParam().dtype) ? 110 : 150;
   Linear l = linear(n, k);
   std::vector<float> x = random_activations(m, k, 8);
   auto at = [](std::vector<float>& v, int64_t i) { return v.data() + i; };
@@ -237,16 +237,19 @@ TEST_P(GemmOf, TokensDoNotDependOnTheBatchOrTheSplit) {
 }
 
 TEST_P(GemmOf, AddsBiasAndAccumulates) {
-  int64_t n = 45, k = columns(2), m = 7;
+  int64_t n = 45, k = columns(2);
   Linear l = linear(n, k);
-  std::vector<float> x = random_activations(m, k, 9), bias = random_activations(1, n, 10);
-  std::vector<float> plain(static_cast<size_t>(m * n)), start = random_activations(m, n, 12);
-  l.run(x.data(), m, plain.data(), n, {});
-  std::vector<float> y = start;
-  l.run(x.data(), m, y.data(), n, {.bias = bias.data(), .accumulate = true});
-  for (size_t i = 0; i < y.size(); ++i) {
-    ASSERT_EQ(y[i], start[i] + (plain[i] + bias[i % static_cast<size_t>(n)]));
+  for (int64_t m : {7, 30}) {
+    std::vector<float> x = random_activations(m, k, 9), bias = random_activations(1, n, 10);
+    std::vector<float> plain(static_cast<size_t>(m * n)), start = random_activations(m, n, 12);
+    l.run(x.data(), m, plain.data(), n, {});
+    std::vector<float> y = start;
+    l.run(x.data(), m, y.data(), n, {.bias = bias.data(), .accumulate = true});
+    for (size_t i = 0; i < y.size(); ++i) {
+      ASSERT_EQ(y[i], start[i] + (plain[i] + bias[i % static_cast<size_t>(n)]));
+    }
   }
+  std::vector<float> x = random_activations(1, k, 9);
   l.run(x.data(), 0, nullptr, n, {});  // no tokens: nothing is read or written
 }
 
