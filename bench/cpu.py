@@ -253,12 +253,11 @@ def machine() -> str:
 def write_section(piece: str, text: str, isa: str | None) -> None:
     path = ROOT / "bench" / "results" / f"{datetime.date.today()}-cpu{f'-{isa}' if isa else ''}.md"
     path.parent.mkdir(exist_ok=True)
-    sections = re.split(r"(?m)^(?=## )", path.read_text(encoding="utf-8")) if path.exists() else [""]
-    kept = {s.split("\n")[0]: s for s in sections if s.startswith("## ")}
-    kept[f"## {piece}"] = f"## {piece}\n\n{text}\n\n"
-    head = f"# Turgo beside llama.cpp ({peer_llama.VERSION} of llama-cpp-python), {datetime.date.today()}\n\n"
-    order = [f"## {p}" for p in (*PIECES, "kl")]
-    path.write_text(head + "".join(kept[p] for p in order if p in kept).rstrip() + "\n", encoding="utf-8")
+    head = f"# Turgo beside llama.cpp ({peer_llama.VERSION} of llama-cpp-python), {datetime.date.today()}\n"
+    sections = re.split(r"(?m)^(?=## )", path.read_text(encoding="utf-8")) if path.exists() else [head]
+    kept = {s.split("\n")[0]: s.rstrip() for s in sections}
+    kept[f"## {piece}"] = f"## {piece}\n\n{text}"
+    path.write_text("\n\n".join(kept.values()) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes GGUF files with random weights: for speeds of shapes whose trained weights need not be at hand.
 
-usage: bench/random_model.py FOLDER [--shape 0.5b|1.5b] [--tokenizer MODEL.gguf]
+usage: bench/random_model.py FOLDER [--shape 135m|0.5b|1.5b] [--tokenizer MODEL.gguf] [--q4-1]
 Weights are Gaussian of variance 1 / in_features, norms one, so that activations stay of order one through the layers.
+135m is SmolLM2's shape in Qwen2's architecture; --q4-1 writes Q4_1 with an embedding in Q8_0, as its default file has.
 With --tokenizer the file takes that model's tokenizer, so that it can be calibrated on a text. Needs numpy and gguf (.venv has them).
 """
 import argparse
@@ -10,11 +11,12 @@ import os
 import pathlib
 
 import gguf
+import gguf.quants
 import numpy as np
 
 
-# Qwen2's: hidden_size, layers, heads, kv heads, intermediate_size
-SHAPES = {"0.5b": (896, 24, 14, 2, 4864), "1.5b": (1536, 28, 12, 2, 8960)}
+# hidden_size, layers, heads, kv heads, intermediate_size, vocab_size; SmolLM2's and Qwen2's
+SHAPES = {"135m": (576, 30, 9, 3, 1536, 49152), "0.5b": (896, 24, 14, 2, 4864, 151936), "1.5b": (1536, 28, 12, 2, 8960, 151936)}
 
 
 def qwen2_half_billion(folder: pathlib.Path) -> pathlib.Path:
@@ -35,12 +37,12 @@ def copy_tokenizer(source: pathlib.Path, writer: gguf.GGUFWriter, vocab: int) ->
         writer.add_key_value(name, value, kind, sub_type=field.types[1] if kind == gguf.GGUFValueType.ARRAY else None)
 
 
-def qwen2(folder: pathlib.Path, shape: str, tokenizer: pathlib.Path | None = None) -> pathlib.Path:
-    """Qwen2's shape with 151,936 tokens and a tied head."""
-    target = folder / f"qwen2-{shape}-random{'-text' if tokenizer else ''}.gguf"
+def qwen2(folder: pathlib.Path, shape: str, tokenizer: pathlib.Path | None = None, q4_1: bool = False) -> pathlib.Path:
+    """Qwen2's architecture with a tied head."""
+    target = folder / f"qwen2-{shape}-random{'-text' if tokenizer else ''}{'-q4_1' if q4_1 else ''}.gguf"
     if target.exists():
         return target
-    (hidden, layers, heads, kv_heads, mlp), vocab = SHAPES[shape], 151936
+    hidden, layers, heads, kv_heads, mlp, vocab = SHAPES[shape]
     kv = hidden // heads * kv_heads
     random = np.random.default_rng(0)
     part = target.with_suffix(".part")
@@ -60,7 +62,12 @@ def qwen2(folder: pathlib.Path, shape: str, tokenizer: pathlib.Path | None = Non
         writer.add_tokenizer_model("none")
 
     def matrix(name: str, rows: int, cols: int) -> None:
-        writer.add_tensor(name, (random.standard_normal((rows, cols), dtype=np.float32) / cols ** 0.5).astype(np.float16))
+        values = random.standard_normal((rows, cols), dtype=np.float32) / cols ** 0.5
+        if not q4_1:
+            writer.add_tensor(name, values.astype(np.float16))
+            return
+        kind = gguf.GGMLQuantizationType.Q8_0 if name == "token_embd.weight" else gguf.GGMLQuantizationType.Q4_1
+        writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
 
     def vector(name: str, n: int, value: float) -> None:
         writer.add_tensor(name, np.full(n, value, np.float32))
@@ -89,6 +96,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--shape", choices=SHAPES, default="0.5b")
     parser.add_argument("--tokenizer", type=pathlib.Path)
+    parser.add_argument("--q4-1", action="store_true")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    print(qwen2(args.folder, args.shape, args.tokenizer))
+    print(qwen2(args.folder, args.shape, args.tokenizer, args.q4_1))

@@ -56,8 +56,10 @@ TEST(ThreadTeam, LeavesOutMembersUnderLoadButNeverARank) {
       for (volatile int i = 0; i < 1000;) i = i + 1;
     };
     bool everybody = round % 50 == 49;
-    everybody ? team.run(job) : team.run_active(job);
+    int prepared = 4;
+    everybody ? team.run(job) : team.run_active([&](int members) { prepared = members; }, job);
     int active = team.active();
+    ASSERT_EQ(prepared, active);
     if (everybody) {
       ASSERT_EQ(active, 4);
     }

@@ -1,6 +1,7 @@
 // The seam that everything later stands on: one forward pass under three executors. A fake asynchronous
 // executor captures a step and replays it with changed inputs, an observing one sees the input of every
-// linear, and a tape runs one verb's backward against a numeric gradient.
+// linear, and a tape runs one verb's backward against a numeric gradient. And what the eager executor's
+// threads share.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -150,7 +151,7 @@ TEST(Executor, AsynchronousStepEqualsEagerAndReplays) {
   EXPECT_EQ(logits, want_7);
 }
 
-// Threads take panels from each other: whoever multiplies one, once or never, shows in the sums.
+// Threads take panels from each other: one that nobody multiplies, or two do, shows in the sums.
 TEST(Executor, LinearsGiveTheSameBitsHoweverThreadsShareThem) {
   constexpr int kN = 300, kK = 64, kMost = 40;
   TinyModel model(5);

@@ -210,7 +210,7 @@ void EagerExecutor::run_linear(const Linear& lin, const LinearOutput& y, Before&
                                Finish&& finish) {
   const int64_t total = count_panels(*lin.weight);
   auto queue_panels = [&](int members) {
-    for (int r = 0; r < members; ++r) {
+    for (int r = 0; lin.share != Share::kRows && r < members; ++r) {
       Range panels = split_range(total, members, r);
       queues_[r].next.store(panels.begin, std::memory_order_relaxed);
       queues_[r].end = panels.end;
@@ -299,8 +299,8 @@ void EagerExecutor::prefetch_weights(const Linear& lin, Range panels) const {
   }
 }
 
-// Half of what is left of a queue at a time, the thread's own first: a thread that is held up keeps the
-// others waiting for one run at most.
+// Half of what is left of a queue at a time, the thread's own first: of a thread that is held up the others
+// wait for half of its share at most.
 void EagerExecutor::multiply_queued(const Linear& lin, int rank, int64_t copy, const LinearOutput& y) {
   const int members = team_->active();
   for (int i = 0; i < members; ++i) {

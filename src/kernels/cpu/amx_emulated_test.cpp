@@ -1,10 +1,11 @@
-// The table "amx" with a tile unit in plain code, so that any AVX-512 machine tests everything of it but the
-// tile instructions themselves. Not a part of the program.
+// Tables with which any AVX-512 machine tests what runs on others alone. Not a part of the program.
+//  - "amx" with a tile unit in plain code: everything of it but the tile instructions themselves.
+//  - the linear functions of "avx512" as on Intel, where many tokens share unpacked panels.
 #include "kernels/cpu/gemm_amx.h"
 
 namespace turgo {
 
-extern const KernelTable kAmxEmulatedTable;
+extern const KernelTable kAmxEmulatedTable, kAvx512SharingTable;
 
 namespace {
 
@@ -66,8 +67,19 @@ class EmulatedTiles {
   float sums_[32][32];
 };
 
+constexpr KernelTable sharing_table() {
+  KernelTable table = amx::make_table<EmulatedTiles>("avx512_sharing");
+  table.activation_tile = avx512::activation_tile;
+  table.activation_bytes = avx512::activation_bytes;
+  table.pack_activations = avx512::pack_activations;
+  table.gemm = avx512::gemm<true>;
+  return table;
+}
+
 }  // namespace
 
 const KernelTable kAmxEmulatedTable = amx::make_table<EmulatedTiles>("amx_emulated");
+
+constinit const KernelTable kAvx512SharingTable = sharing_table();
 
 }  // namespace turgo

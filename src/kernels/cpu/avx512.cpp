@@ -8,13 +8,21 @@ namespace turgo {
 
 extern const KernelTable kAvx512Table;
 
+namespace {
+
+void gemm(const GemmArgs& a) {
+  __builtin_cpu_is("intel") ? avx512::gemm<true>(a) : avx512::gemm<false>(a);
+}
+
+}  // namespace
+
 const KernelTable kAvx512Table = {
     .isa = "avx512",
     // linear
     .activation_tile = avx512::activation_tile,
     .activation_bytes = avx512::activation_bytes,
     .pack_activations = avx512::pack_activations,
-    .gemm = avx512::gemm,
+    .gemm = gemm,
     // rows
     .rms_norm = rms_norm<SimdAvx512>,
     .gated_activation = gated_activation<SimdAvx512>,

@@ -119,10 +119,10 @@ void gemm_widened(const GemmArgs& a) {
 
 template <class Tiles>
 void gemm(const GemmArgs& a) {
-  if (a.precision == Precision::kF32) return avx512::gemm(a);
   for_weight_type(a.weight.dtype, [&](auto type) {
     constexpr DType D = type.value;
     if constexpr (quant_format(D).low_bits > 0) {
+      if (a.precision == Precision::kF32) return avx512::gemm_quants_float<D>(a);
       if (a.precision == Precision::kBF16) return gemm_quants_bf16<D, Tiles>(a);
       if constexpr (has_integer_weights(D)) {
         gemm_quants_int8<D, Tiles>(a);
@@ -130,6 +130,7 @@ void gemm(const GemmArgs& a) {
         __builtin_trap();  // the caller picks kBF16 for float weights
       }
     } else {
+      if (a.precision == Precision::kF32) return avx512::gemm_float<D>(a);
       if (a.precision == Precision::kInt8) __builtin_trap();  // the caller picks kBF16 for float weights
       if constexpr (D == DType::kBF16) {
         gemm_bf16_weights<Tiles>(a);

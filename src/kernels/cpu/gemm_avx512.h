@@ -29,20 +29,21 @@ void pack_activations(Precision p, const float* x, int64_t x_stride, int64_t m, 
   }
 }
 
-template <DType D>
+template <DType D, bool kSharePanels>
 void gemm_quants(const GemmArgs& a) {
   if (a.precision != Precision::kInt8) return gemm_quants_float<D>(a);
   if constexpr (has_integer_weights(D)) {
-    gemm_int8<D>(a);
+    gemm_int8<D, kSharePanels>(a);
   } else {
     __builtin_trap();  // the caller picks kBF16 for float weights
   }
 }
 
+template <bool kSharePanels>
 void gemm(const GemmArgs& a) {
   for_weight_type(a.weight.dtype, [&](auto type) {
     if constexpr (quant_format(type.value).low_bits > 0) {
-      gemm_quants<type.value>(a);
+      gemm_quants<type.value, kSharePanels>(a);
     } else {
       gemm_float<type.value>(a);
     }

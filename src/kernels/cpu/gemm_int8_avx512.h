@@ -4,8 +4,8 @@
 //
 // Ceiling: 8 dots + 2 (scale) or 3 (scale and min) operations on the same two ports per 16 rows, token and
 // group, hence 80 % or 73 % of the VNNI peak. Where two ports are all that a core has for 512 bits (Intel), a
-// conversion and the unpacking compete too: 54 % for tiles of 6. Many tokens therefore share panels that are
-// unpacked once, into L1: 67 %.
+// conversion and the unpacking compete too: 59 % or 54 % for tiles of 6 tokens. There many tokens share
+// panels that are unpacked once, into L1: 73 % or 67 %.
 #pragma once
 
 #include "kernels/cpu/quants_avx512.h"
@@ -226,8 +226,8 @@ void tile_int8(const uint8_t* panel, const uint8_t* tile, int64_t groups, const 
   sum_tile<D, T>(panel, WordMajorRecord<T>{tile}, groups, out);
 }
 
-// Groups that are unpacked at a time (36 KB at most), tokens that share them, and from how many on it pays: 8
-// tokens were slower by a quarter, 32 faster by 6 % (gate and up of SmolLM2 on a Sapphire Rapids).
+// Groups that are unpacked at a time (36 KB at most), tokens that share them, and from how many on: 8 tokens
+// were slower by a quarter, 32 faster by 6 % (gate and up of SmolLM2 on a Sapphire Rapids).
 constexpr int64_t kUnpackedGroups = 24, kUnpackedTokens = 96, kUnpackFrom = 4 * kInt8Tile;
 
 // Packed groups that are unpacked next, for the memory to bring meanwhile.
@@ -238,8 +238,9 @@ struct NextGroups {
 
 // sums[t][row] += the groups' products.
 template <DType D, int T>
-void add_unpacked(const UnpackedGroup<D>* groups, int64_t num_groups, NextGroups next,
-                  WordMajorRecord<T> record, float* sums) {
+void add_unpacked(const UnpackedGroup<D>* groups, int64_t num_groups, NextGroups next, const uint8_t* records,
+                  float* sums) {
+  WordMajorRecord<T> record{records};
   constexpr int kBytes = quant_layout(D).block_bytes / quant_layout(D).groups_per_block;
   __m512 sum[T][2];
 #pragma GCC unroll 8
@@ -264,19 +265,12 @@ void add_unpacked(const UnpackedGroup<D>* groups, int64_t num_groups, NextGroups
   }
 }
 
-template <DType D, int T>
-void add_unpacked_tile(const UnpackedGroup<D>* groups, int64_t num_groups, NextGroups next,
-                       const uint8_t* records, float* sums) {
-  add_unpacked<D, T>(groups, num_groups, next, WordMajorRecord<T>{records}, sums);
-}
-
 // As run_tiles, panels unpacked once for all tiles of a block of tokens: the same sums in the same order.
 template <DType D>
 void gemm_unpacked(const GemmArgs& a) {
   using AddTile = void (*)(const UnpackedGroup<D>*, int64_t, NextGroups, const uint8_t*, float*);
-  static constexpr AddTile kAddTile[kInt8Tile] = {add_unpacked_tile<D, 1>, add_unpacked_tile<D, 2>,
-                                                  add_unpacked_tile<D, 3>, add_unpacked_tile<D, 4>,
-                                                  add_unpacked_tile<D, 5>, add_unpacked_tile<D, 6>};
+  static constexpr AddTile kAddTile[kInt8Tile] = {add_unpacked<D, 1>, add_unpacked<D, 2>, add_unpacked<D, 3>,
+                                                  add_unpacked<D, 4>, add_unpacked<D, 5>, add_unpacked<D, 6>};
   constexpr QuantLayout l = quant_layout(D);
   static_assert(kUnpackedGroups % l.groups_per_block == 0 && kUnpackedTokens % kInt8Tile == 0);
   alignas(64) UnpackedGroup<D> unpacked[kUnpackedGroups];
@@ -288,16 +282,22 @@ void gemm_unpacked(const GemmArgs& a) {
   // Runs of groups of nearly the same length.
   const int64_t runs = (groups + kUnpackedGroups - 1) / kUnpackedGroups;
   const auto run_begin = [&](int64_t run) { return blocks * run / runs * l.groups_per_block; };
-  for (int64_t begin = 0; begin < a.m; begin += kUnpackedTokens) {
-    const int64_t end = begin + kUnpackedTokens < a.m ? begin + kUnpackedTokens : a.m;
+  // Blocks of tiles, too: a short one would unpack as much for less.
+  const int64_t tiles = (a.m + kInt8Tile - 1) / kInt8Tile;
+  const int64_t token_blocks = (a.m + kUnpackedTokens - 1) / kUnpackedTokens;
+  const auto token_begin = [&](int64_t i) {
+    return i < token_blocks ? tiles * i / token_blocks * kInt8Tile : a.m;
+  };
+  for (int64_t i = 0; i < token_blocks; ++i) {
+    const int64_t begin = token_begin(i), end = token_begin(i + 1);
     for (int64_t p = a.panel_begin; p < a.panel_end; ++p) {
       const auto* block = reinterpret_cast<const uint8_t*>(a.weight.data) + p * panel_bytes;
       __builtin_memset(sums, 0, static_cast<size_t>(end - begin) * sizeof sums[0]);
       for (int64_t run = 0; run < runs; ++run) {
         const int64_t first = run_begin(run), n = run_begin(run + 1) - first;
         for (int64_t g = 0; g < n; block += l.block_bytes) {
-          for (int i = 0; i < l.groups_per_block; ++i, ++g) {
-            unpacked[g].unpack(PackedGroup<D>{block, block + l.head_bytes + i * l.group_bytes});
+          for (int in_block = 0; in_block < l.groups_per_block; ++in_block, ++g) {
+            unpacked[g].unpack(PackedGroup<D>{block, block + l.head_bytes + in_block * l.group_bytes});
           }
         }
         NextGroups next{block, run + 1 < runs ? run_begin(run + 2) - first - n : run_begin(1)};
@@ -317,11 +317,12 @@ void gemm_unpacked(const GemmArgs& a) {
   }
 }
 
-template <DType D>
+// kSharePanels: many tokens share panels that are unpacked once.
+template <DType D, bool kSharePanels>
 void gemm_int8(const GemmArgs& a) {
-  constexpr bool kUnpacks = quant_format(D).low_bits < 8;
-  if constexpr (kUnpacks) {
-    if (a.m >= kUnpackFrom && __builtin_cpu_is("intel")) return gemm_unpacked<D>(a);
+  constexpr bool kUnpacks = quant_format(D).low_bits < 8;  // bytes are operands as they are
+  if constexpr (kSharePanels && kUnpacks) {
+    if (a.m >= kUnpackFrom) return gemm_unpacked<D>(a);
   }
   static constexpr TileKernel kKernels[kInt8Tile] = {tile_int8<D, 1>, tile_int8<D, 2>, tile_int8<D, 3>,
                                                      tile_int8<D, 4>, tile_int8<D, 5>, tile_int8<D, 6>};

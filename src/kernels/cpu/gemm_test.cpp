@@ -13,16 +13,17 @@
 
 namespace turgo {
 
-extern const KernelTable kAmxEmulatedTable;
+extern const KernelTable kAmxEmulatedTable, kAvx512SharingTable;
 
 namespace {
 
-// Those that this CPU runs, and the AMX kernels over emulated tiles wherever there is AVX-512.
+// Those that this CPU runs, and wherever there is AVX-512 the AMX kernels over emulated tiles and what
+// Intel's CPUs take of it.
 std::vector<const KernelTable*> tested_tables() {
   std::vector<const KernelTable*> tables;
   for (const KernelTable* const* t = usable_kernel_tables(); *t; ++t) tables.push_back(*t);
 #if defined(__x86_64__)
-  if (select_kernels("avx512")) tables.push_back(&kAmxEmulatedTable);
+  if (select_kernels("avx512")) tables.insert(tables.end(), {&kAmxEmulatedTable, &kAvx512SharingTable});
 #endif
   return tables;
 }
@@ -263,10 +264,11 @@ TEST(Gemm, LongRowsGiveTheSameBitsInChunks) {
     Precision precision;
   };
   for (const KernelTable* table : tested_tables()) {
-    for (Kind kind : {Kind{DType::kQ4_1, Precision::kInt8}, Kind{DType::kQ4_1, Precision::kBF16},
-                      Kind{DType::kW4G128, Precision::kBF16}, Kind{DType::kQ4_K, Precision::kBF16},
-                      Kind{DType::kQ6_K, Precision::kBF16}, Kind{DType::kF8G64, Precision::kBF16},
-                      Kind{DType::kQ4_1, Precision::kF32}, Kind{DType::kBF16, Precision::kBF16}}) {
+    for (Kind kind : {Kind{DType::kQ4_1, Precision::kInt8}, Kind{DType::kQ8_0, Precision::kInt8},
+                      Kind{DType::kQ4_1, Precision::kBF16}, Kind{DType::kW4G128, Precision::kBF16},
+                      Kind{DType::kQ4_K, Precision::kBF16}, Kind{DType::kQ6_K, Precision::kBF16},
+                      Kind{DType::kF8G64, Precision::kBF16}, Kind{DType::kQ4_1, Precision::kF32},
+                      Kind{DType::kBF16, Precision::kBF16}}) {
       Linear l(*table, kind.precision, random_rows(kind.dtype, kRows, kColumns, 4));
       std::vector<float> x = random_activations(kTokens, kColumns, 5);
       std::vector<float> whole(kTokens * kRows), single(kTokens * kRows);
