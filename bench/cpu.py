@@ -55,15 +55,15 @@ def turgo(model, args, *flags, isa=None) -> dict:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout)
 
 
-def turgo_single(model, args, *flags, isa=None) -> dict:
-    """Prefill of 512 and decode of 128 tokens, and what share of the limits, measured in the same process, they reach."""
-    r = turgo(model, args, "--prompt-tokens", 512, "--context", 1, "--gen-tokens", 128, *flags, isa=isa)
-    return {"prefill 512": r["prefill_tok_s"], "decode 128": r["decode_tok_s"], "GB/s": r["read_bandwidth_gb_s"],
+def turgo_single(model, args, *flags, gen_tokens=128, isa=None) -> dict:
+    """Prefill of 512 and decode of `gen_tokens`, and what share of the limits, measured in the same process, they reach."""
+    r = turgo(model, args, "--prompt-tokens", 512, "--context", 1, "--gen-tokens", gen_tokens, *flags, isa=isa)
+    return {"prefill 512": r["prefill_tok_s"], f"decode {gen_tokens}": r["decode_tok_s"], "GB/s": r["read_bandwidth_gb_s"],
             "% of read": 100 * r["decode_bandwidth_share"], "% of peak": 100 * r["prefill"]["peak_share"]}
 
 
-def turgo_batches(model, args, *flags, sizes=(16,), isa=None) -> dict:
-    r = turgo(model, args, "--context", 64, "--gen-tokens", 64, "--batch", ",".join(map(str, sizes)), *flags, isa=isa)
+def turgo_batches(model, args, *flags, sizes=(16,), gen_tokens=64, isa=None) -> dict:
+    r = turgo(model, args, "--context", 64, "--gen-tokens", gen_tokens, "--batch", ",".join(map(str, sizes)), *flags, isa=isa)
     return {f"{b['batch']} sequences": b["decode_tok_s"] for b in r["batches"]}
 
 
@@ -71,13 +71,13 @@ def build_peer(args) -> pathlib.Path:
     return peer_llama.build(peer_llama.AVX512_CMAKE, args.isa) if args.isa else peer_llama.build()
 
 
-def peer_single(binaries, model, args) -> dict:
+def peer_single(binaries, model, args, gen_tokens=128) -> dict:
     return {f"{kind} {n}": speed for (kind, n), speed in
-            peer_llama.bench(binaries, model, ["-p", "512", "-n", "128", "-t", str(args.threads)]).items()}
+            peer_llama.bench(binaries, model, ["-p", "512", "-n", str(gen_tokens), "-t", str(args.threads)]).items()}
 
 
-def peer_batches(binaries, model, args, sizes=(16,)) -> dict:
-    return {f"{n} sequences": speed for n, speed in peer_llama.batched(binaries, model, sizes, 64, 64, args.threads).items()}
+def peer_batches(binaries, model, args, sizes=(16,), gen_tokens=64) -> dict:
+    return {f"{n} sequences": speed for n, speed in peer_llama.batched(binaries, model, sizes, 64, gen_tokens, args.threads).items()}
 
 
 def both(single: Callable, batches: Callable) -> Callable:
@@ -149,22 +149,13 @@ def scaling(_, args):
     native = build_peer(args)
     file = peer_llama.requantize(native, random_model.qwen2_half_billion(peer_llama.cache_folder()), "Q4_0")
 
-    def ours(at):
-        r = turgo(file, at, "--prompt-tokens", 512, "--context", 1, "--gen-tokens", 64)
-        many = turgo(file, at, "--context", 64, "--gen-tokens", 32, "--batch", "16")
-        return {"prefill 512": r["prefill_tok_s"], "decode 64": r["decode_tok_s"], "GB/s": r["read_bandwidth_gb_s"],
-                "16 sequences": many["batches"][0]["decode_tok_s"]}
-
-    def peer(at):
-        flags = ["-p", "512", "-n", "64", "-t", str(at.threads)]
-        one = {f"{kind} {n}": speed for (kind, n), speed in peer_llama.bench(native, file, flags).items()}
-        return {**one, "16 sequences": peer_llama.batched(native, file, (16,), 64, 32, at.threads)[16]}
-
     sides, goals = [], []
     for n in [*(n for n in (1, 2, 4, 8, 16, 32, 64) if n < args.threads), args.threads]:
         at = argparse.Namespace(**{**vars(args), "threads": n})
-        pair = [Side(f"turgo, {n} threads", functools.partial(ours, at)),
-                Side(f"llama.cpp, {n} threads", functools.partial(peer, at))]
+        pair = [Side(f"turgo, {n} threads", both(functools.partial(turgo_single, file, at, gen_tokens=64),
+                                                 functools.partial(turgo_batches, file, at, gen_tokens=32))),
+                Side(f"llama.cpp, {n} threads", both(functools.partial(peer_single, native, file, at, gen_tokens=64),
+                                                     functools.partial(peer_batches, native, file, at, gen_tokens=32)))]
         sides += pair
         goals += [Goal(m, pair[0].name, (pair[1].name,), 1) for m in ("prefill 512", "decode 64", "16 sequences")]
     return sides, goals
@@ -207,7 +198,7 @@ def avx2(model, args):
 
 PIECES = {"smollm2": smollm2, "depth": depth, "bf16": bf16, "gemma3": gemma3, "qwen2": qwen2, "w4a16": w4a16, "avx2": avx2,
           "scaling": scaling}
-ON_REQUEST = ("scaling",)
+ON_REQUEST = ("scaling",)  # not without --only
 
 
 def fetch_gemma3() -> pathlib.Path:

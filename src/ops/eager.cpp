@@ -218,10 +218,9 @@ void EagerExecutor::run_linear(const Linear& lin, const LinearOutput& y, Before&
   };
   team_->run_active(queue_panels, [&](int rank) {
     if (lin.share != Share::kRows) {
-      Range panels = split_range(total, team_->active(), rank),
-            parts = split_range(lin.m * units, team_->active(), rank);
+      Range parts = split_range(lin.m * units, team_->active(), rank);
       before(parts);
-      if (lin.share == Share::kTile) prefetch_weights(lin, panels);
+      if (lin.share == Share::kTile) prefetch_weights(lin, split_range(total, team_->active(), rank));
       pack(lin, y.gather, {0, lin.m}, rank, lin.share == Share::kTile ? rank : 0);
       if (lin.share == Share::kPanels) team_->barrier();
       multiply_queued(lin, rank, lin.share == Share::kTile ? rank : 0, y);
